@@ -1,0 +1,7 @@
+import { defineConfig } from "drizzle-kit";
+
+export default defineConfig({
+  dialect: "postgresql",
+  schema: ["./core/**/*.sql.ts", "./functions/identity/*.sql.ts"],
+  out: "./core/db/migrations",
+});
