@@ -1,0 +1,31 @@
+import { boolean, index, jsonb, pgTable, text, uuid } from "drizzle-orm/pg-core";
+
+export const datastore = pgTable("datastore", {
+  id: uuid("id").primaryKey(),
+  name: text("name").notNull().unique(),
+  /** Which `Engine` serves it. */
+  manager: text("manager").notNull(),
+  defaultVersionId: uuid("default_version_id"),
+});
+
+export const datastoreVersion = pgTable(
+  "datastore_version",
+  {
+    id: uuid("id").primaryKey(),
+    datastoreId: uuid("datastore_id")
+      .notNull()
+      .references(() => datastore.id),
+    /** What users type, e.g. `17`. */
+    name: text("name").notNull(),
+    /** The exact number, e.g. `17.10`. */
+    version: text("version").notNull(),
+    manager: text("manager").notNull(),
+    active: boolean("active").notNull().default(true),
+    image: text("image").notNull().default(""),
+    imageTags: jsonb("image_tags").$type<string[]>().notNull().default([]),
+    packages: jsonb("packages").$type<string[]>().notNull().default([]),
+    registryExt: text("registry_ext").notNull().default(""),
+    replStrategy: text("repl_strategy").notNull().default(""),
+  },
+  (table) => [index("datastore_version_by_datastore").on(table.datastoreId)],
+);

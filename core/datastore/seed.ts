@@ -1,0 +1,47 @@
+import { and, eq, isNull, sql } from "drizzle-orm";
+import { createHash } from "node:crypto";
+import { inside } from "#core/db/index";
+import { datastore, datastoreVersion } from "#core/datastore/datastore.sql";
+
+export interface DatastoreSeed {
+  name: string;
+  manager: string;
+  /** `name` is what users type (`17`), `version` the exact number (`17.10`). */
+  versions: { name: string; version: string; isDefault?: boolean }[];
+}
+
+/** The same name has the same id in every installation, so that scripts can be carried over. Shape of a UUIDv5. */
+export function nameId(...parts: string[]): string {
+  const hash = createHash("sha256").update(["coffer", ...parts].join("\0")).digest("hex");
+  return `${hash.slice(0, 8)}-${hash.slice(8, 12)}-5${hash.slice(13, 16)}-8${hash.slice(17, 20)}-${hash.slice(20, 32)}`;
+}
+
+/**
+ * Makes the stored datastores say what is given, in the open transaction. What an admin changed
+ * since (default version, active or not) stays, and so do versions that are no longer named:
+ * instances may run them.
+ */
+export async function seed(stores: DatastoreSeed[]): Promise<void> {
+  const tx = inside();
+  for (const { name, manager, versions } of stores) {
+    await tx
+      .insert(datastore)
+      .values({ id: nameId(name), name, manager })
+      .onConflictDoUpdate({ target: datastore.name, set: { manager } });
+    const [store] = await tx.select({ id: datastore.id }).from(datastore).where(eq(datastore.name, name));
+    if (!store || versions.length === 0) continue;
+    await tx
+      .insert(datastoreVersion)
+      .values(versions.map((one) => ({ id: nameId(name, one.name), datastoreId: store.id, name: one.name, version: one.version, manager })))
+      .onConflictDoUpdate({
+        target: datastoreVersion.id,
+        set: { version: sql`excluded.version`, manager: sql`excluded.manager` },
+      });
+    const first = versions.find((one) => one.isDefault) ?? versions[0];
+    if (!first) continue;
+    await tx
+      .update(datastore)
+      .set({ defaultVersionId: nameId(name, first.name) })
+      .where(and(eq(datastore.id, store.id), isNull(datastore.defaultVersionId)));
+  }
+}

@@ -1,0 +1,56 @@
+import { drizzle } from "drizzle-orm/postgres-js";
+import { migrate as applyFiles } from "drizzle-orm/postgres-js/migrator";
+import { randomBytes } from "node:crypto";
+import postgres from "postgres";
+import { scramVerifier } from "#core/guest/scram";
+import { policies } from "#core/db/policies";
+
+export interface Migration {
+  /** Connects as the owner of the schema; directly, never through a pooler. */
+  url: string;
+  socketDirectory?: string;
+  /** Folder with the checked-in SQL files. */
+  folder: string;
+  /** The id this installation has outside the database already; else one is made. */
+  installation?: string;
+  /** Passwords of the two roles that serve. */
+  passwords: { app: string; system: string };
+}
+
+/** Any number; every migrator of every version takes the same lock. */
+const LOCK = 7_263_891;
+
+/**
+ * Brings the schema up to date, then roles, grants and policies. Several may run at once: an
+ * advisory lock on the one connection lets them through one by one. Never at a cold start.
+ * Returns the installation id, made at the first run.
+ */
+export async function migrate({ url, socketDirectory, folder, installation, passwords }: Migration): Promise<string> {
+  const port = new URL(url).port || "5432";
+  const sql = postgres(url, {
+    max: 1,
+    onnotice: () => {},
+    ...(socketDirectory && { path: `${socketDirectory}/.s.PGSQL.${port}` }),
+  });
+  try {
+    await sql`select pg_advisory_lock(${LOCK})`;
+    await role(sql, "coffer_app", passwords.app);
+    await role(sql, "coffer_system", passwords.system);
+    await applyFiles(drizzle(sql), { migrationsFolder: folder });
+    await sql.unsafe(policies);
+    const fresh = installation ?? randomBytes(5).toString("hex");
+    await sql`insert into installation (id, created_at) values (${fresh}, now()) on conflict do nothing`;
+    const [row] = await sql<{ id: string }[]>`select id from installation`;
+    if (!row) throw new Error("the installation row is missing");
+    return row.id;
+  } finally {
+    await sql.end({ timeout: 5 });
+  }
+}
+
+async function role(sql: postgres.Sql, name: "coffer_app" | "coffer_system", password: string) {
+  // Utility statements take no parameters; the name is ours and the verifier has no quote in it.
+  const verifier = await scramVerifier(password);
+  const [exists] = await sql`select 1 from pg_roles where rolname = ${name}`;
+  await sql.unsafe(`${exists ? "alter" : "create"} role ${name} login nobypassrls password '${verifier}'`);
+}

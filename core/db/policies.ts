@@ -1,0 +1,42 @@
+/**
+ * Grants and row-level security, applied after every migration; the text is idempotent, so a
+ * new table with a `project_id` is covered the day it arrives. `coffer_app` serves tenants and
+ * sees rows of the acting project only (all of them for an admin); `coffer_system` carries
+ * workflows, relay and sweeps. FORCE makes the rules hold for the owner as well.
+ */
+export const policies = `
+grant usage on schema public to coffer_app, coffer_system;
+grant usage on schema identity to coffer_system;
+
+grant select, insert, update, delete on all tables in schema public to coffer_system;
+
+grant select, insert, update, delete on all tables in schema identity to coffer_system;
+grant usage on all sequences in schema public to coffer_app, coffer_system;
+
+revoke all on all tables in schema public from coffer_app;
+grant select on installation, flavor, datastore, datastore_version to coffer_app;
+grant select, insert, update on instance, operation, outbox, guest_job, root_history, quota, quota_usage to coffer_app;
+grant select on operation_step, resource to coffer_app;
+grant select (instance_id, project_id, inventory, agent_version, last_seen_at) on guest to coffer_app;
+
+do $$
+declare
+  tenant_table text;
+begin
+  for tenant_table in
+    select c.table_name from information_schema.columns c
+    join information_schema.tables t using (table_schema, table_name)
+    where c.table_schema = 'public' and c.column_name = 'project_id' and t.table_type = 'BASE TABLE'
+  loop
+    execute format('alter table %I enable row level security', tenant_table);
+    execute format('alter table %I force row level security', tenant_table);
+    execute format('drop policy if exists tenant on %I', tenant_table);
+    execute format(
+      'create policy tenant on %I to coffer_app using ('
+      '(select current_setting(''coffer.admin'', true)) = ''on'' or '
+      'project_id = (select current_setting(''coffer.project_id'', true)))', tenant_table);
+    execute format('drop policy if exists system on %I', tenant_table);
+    execute format('create policy system on %I to coffer_system using (true)', tenant_table);
+  end loop;
+end $$;
+`;

@@ -1,0 +1,113 @@
+import { and, asc, eq, isNull, sql } from "drizzle-orm";
+import { ambient, newId, now } from "#core/context";
+import { inside, read } from "#core/db/index";
+import { emit } from "#core/db/outbox";
+import { unprocessable } from "#core/error";
+import { operation, operationStep, type Input } from "#core/operation/operation.sql";
+
+export type Operation = typeof operation.$inferSelect;
+
+export const kinds = ["create", "destroy", "restart", "resize_flavor", "resize_volume", "update_access"] as const;
+export type Kind = (typeof kinds)[number];
+
+/** How long a whole run may take before it fails with a cause (contract §7.1 `usage_timeout`, `resize_time_out` ...). */
+const minutes: Record<Kind, number> = {
+  create: 30,
+  destroy: 30,
+  restart: 10,
+  resize_flavor: 25,
+  resize_volume: 15,
+  update_access: 5,
+};
+
+/** The label every workflow starts with. */
+export const START = "start";
+
+export interface Begin {
+  instanceId: string;
+  projectId: string;
+  kind: Kind;
+  input?: Input;
+}
+
+/**
+ * Records the wish and the message that carries it, in the open transaction. Operations are
+ * exclusive per instance by a partial unique index: a second one is refused (422).
+ */
+export async function begin({ instanceId, projectId, kind, input = {} }: Begin): Promise<string> {
+  const { actor, requestId } = ambient();
+  const id = newId();
+  const at = now();
+  const [row] = await inside()
+    .insert(operation)
+    .values({
+      id,
+      projectId,
+      instanceId,
+      kind,
+      input,
+      label: START,
+      createdAt: at,
+      updatedAt: at,
+      wakeAt: at,
+      deadline: new Date(at.getTime() + minutes[kind] * 60_000),
+      actor: actor.kind === "user" ? actor.userId : actor.name,
+      requestId: requestId ?? null,
+    })
+    .onConflictDoNothing({ target: operation.instanceId, where: isNull(operation.outcome) })
+    .returning({ id: operation.id });
+  if (!row) {
+    throw unprocessable(`Instance ${instanceId} is busy: another operation on it has not ended yet.`, {
+      reason: "operation.busy",
+      next: "Wait until the running operation ends, then repeat the request.",
+    });
+  }
+  await emit({ topic: "operation.run", projectId, payload: { operationId: id, run: 1 } });
+  return id;
+}
+
+/** Asks the running operation of an instance to stop before its next label. True if there was one. */
+export async function cancelRunning(instanceId: string): Promise<boolean> {
+  const rows = await inside()
+    .update(operation)
+    .set({ cancelRequested: true, updatedAt: now(), wakeAt: now() })
+    .where(and(eq(operation.instanceId, instanceId), isNull(operation.outcome)))
+    .returning({ id: operation.id });
+  return rows.length > 0;
+}
+
+/** The running operation of an instance, if any. */
+export async function running(instanceId: string): Promise<Operation | undefined> {
+  const [row] = await read((tx) =>
+    tx
+      .select()
+      .from(operation)
+      .where(and(eq(operation.instanceId, instanceId), isNull(operation.outcome)))
+      .limit(1),
+  );
+  return row;
+}
+
+/** The timeline of an instance: its operations, newest first, each with its steps in order. */
+export async function timeline(instanceId: string, limit = 20) {
+  const [operations, steps] = await read((tx) =>
+    Promise.all([
+      tx
+        .select()
+        .from(operation)
+        .where(eq(operation.instanceId, instanceId))
+        .orderBy(sql`${operation.createdAt} desc`)
+        .limit(limit),
+      tx
+        .select({ step: operationStep })
+        .from(operationStep)
+        .innerJoin(operation, eq(operation.id, operationStep.operationId))
+        .where(eq(operation.instanceId, instanceId))
+        .orderBy(asc(operationStep.id)),
+    ]),
+  );
+  return operations.map((row) => ({
+    ...row,
+    steps: steps.filter(({ step }) => step.operationId === row.id).map(({ step }) => step),
+  }));
+}

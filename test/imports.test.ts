@@ -1,0 +1,61 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+
+/**
+ * The arrows between rooms. A file is judged by the first rule whose `from` matches it: what it
+ * imports of ours must match one of `to`. Types count as well: an arrow is an arrow.
+ */
+const shared = /^#core\/(actor|context|config|log|clock|error|id|failpoint|pki|lock)$/;
+const rules: { from: RegExp; to: RegExp[] }[] = [
+  { from: /\.sql\.ts$/, to: [/\.sql$/, /^#core\/(db\/columns|id|instance\/status|guest\/protocol)$/] },
+  { from: /^core\/(context|log)\.ts$/, to: [shared, /^#core\/db\/index$/] },
+  { from: /^core\/[a-z]+\.ts$/, to: [shared] },
+  { from: /^core\/db\//, to: [shared, /^#core\/db\//, /^#core\/guest\/scram$/] },
+  { from: /^core\/driver\/index\.ts$/, to: [shared, /^#core\/driver\//] },
+  { from: /^core\/driver\/local\//, to: [shared, /^#core\/driver\/([a-z]+|local\/.*)$/, /^#core\/(guest\/protocol|engine\/engine)$/] },
+  { from: /^core\/driver\/fake/, to: [shared, /^#core\/driver\/([a-z]+|fake\/.*)$/, /^#core\/guest\/protocol$/] },
+  { from: /^core\/driver\/[a-z]+\.ts$/, to: [shared, /^#core\/driver\/(resource|compute|volume|network|call|ensure)$/, /^#core\/guest\/protocol$/] },
+  { from: /^core\/engine\//, to: [shared, /^#core\/engine\//, /^#core\/guest\/(protocol|scram)$/] },
+  { from: /^core\/guest\/agent\//, to: [shared, /^#core\/guest\/(agent\/|protocol)/, /^#core\/engine\/(engine|index)$/] },
+  { from: /^core\/guest\/(protocol|scram)\.ts$/, to: [shared] },
+  { from: /^core\/guest\//, to: [shared, /^#core\/db\//, /^#core\/guest\//, /^#core\/instance\/instance\.sql$/] },
+  { from: /^core\/identity\//, to: [shared, /^#core\/identity\//] },
+  { from: /^core\/workflow\//, to: [shared, /^#core\/workflow\//, /^#core\/(db|operation|instance|datastore|flavor|quota)\//, /^#core\/driver\/(resource|compute|volume|network|ensure)$/, /^#core\/guest\/(client|protocol|guest\.sql)$/] },
+  { from: /^core\/(datastore|flavor|quota|operation)\//, to: [shared, /^#core\/db\//, /^#core\/(datastore|flavor|quota|operation)\//] },
+  { from: /^core\/instance\//, to: [shared, /^#core\/(db|instance|datastore|flavor|quota|operation)\//, /^#core\/guest\/(client|protocol|scram)$/] },
+  { from: /^functions\/api\//, to: [shared, /^#functions\/api\//, /^#core\/(db|instance|datastore|flavor|quota|operation)\//, /^#core\/guest\/client$/] },
+  { from: /^functions\/guest\//, to: [shared, /^#functions\/guest\//, /^#core\/db\/index$/, /^#core\/guest\/(server|protocol|client)$/] },
+  { from: /^functions\/queue\//, to: [shared, /^#core\/(db\/outbox|operation\/.*|workflow\/run)$/] },
+  { from: /^functions\/(workflow|cron)\//, to: [shared, /^#core\/(db|workflow|operation|instance)\//, /^#core\/driver\/(index|compute)$/] },
+  { from: /^functions\/agent\//, to: [shared, /^#functions\/agent\//, /^#core\/guest\/(agent\/|protocol)/, /^#core\/engine\//] },
+  { from: /^functions\/identity\//, to: [shared, /^#functions\/identity\//, /^#core\/(db|identity)\//] },
+  { from: /^functions\/local\//, to: [/^#/] },
+];
+
+const files = ["core", "functions"].flatMap((room) =>
+  readdirSync(room, { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".ts"))
+    .map((name) => join(room, name)),
+);
+const importsOf = (file: string) =>
+  [...readFileSync(file, "utf8").matchAll(/^(?:import|export)[^"';]*?from "([^"]+)"|^import "([^"]+)"/gms)].map((found) => found[1] ?? found[2] ?? "");
+
+test("no file imports across a forbidden arrow", () => {
+  const wrong = files.flatMap((file) => {
+    const rule = rules.find(({ from }) => from.test(file));
+    const ours = importsOf(file).filter((name) => name.startsWith("#") || name.startsWith("."));
+    return ours.filter((name) => !rule?.to.some((allowed) => allowed.test(name))).map((name) => `${file} -> ${name}`);
+  });
+  expect(wrong).toEqual([]);
+});
+
+test("the environment is read in composition roots only", () => {
+  const roots = /^functions\/(local\/main|agent\/main|[a-z]+\/index)\.ts$/;
+  const wrong = files.filter((file) => !roots.test(file) && readFileSync(file, "utf8").includes("process.env"));
+  expect(wrong).toEqual([]);
+});
+
+test("no file grows past 400 lines", () => {
+  expect(files.filter((file) => readFileSync(file, "utf8").split("\n").length > 400)).toEqual([]);
+});
