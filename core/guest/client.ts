@@ -1,0 +1,151 @@
+import { and, asc, eq } from "drizzle-orm";
+import { ambient, newId, now } from "#core/context";
+import { inside, read } from "#core/db/index";
+import { guest, guestJob } from "#core/guest/guest.sql";
+import { jobs, type Inventory, type JobKind, type JobSpec } from "#core/guest/protocol";
+
+/** Told after a commit that a guest has a job waiting; carries no data, may be lost. */
+export interface Doorbell {
+  ring(instanceId: string): void;
+}
+
+export interface Enqueue<K extends JobKind> {
+  instanceId: string;
+  projectId: string;
+  generation: number;
+  kind: K;
+  spec: JobSpec<K>;
+  /** A fixed id makes a label that runs twice enqueue once. */
+  id?: string;
+}
+
+/** Puts a job at the end of the guest's queue, in the open transaction. Returns the job's id. */
+export async function enqueue<K extends JobKind>(job: Enqueue<K>): Promise<string> {
+  const id = job.id ?? newId();
+  await inside()
+    .insert(guestJob)
+    .values({
+      id,
+      instanceId: job.instanceId,
+      projectId: job.projectId,
+      generation: job.generation,
+      kind: job.kind,
+      spec: jobs[job.kind].parse(job.spec),
+      requestId: ambient().requestId ?? null,
+      createdAt: now(),
+    })
+    .onConflictDoNothing({ target: guestJob.id });
+  return id;
+}
+
+export type JobState = { state: "queued" | "done" | "failed"; error: string | null; result: Record<string, unknown> | null };
+
+export async function outcome(jobId: string): Promise<JobState | undefined> {
+  const [row] = await read((tx) =>
+    tx
+      .select({ state: guestJob.state, error: guestJob.error, result: guestJob.result })
+      .from(guestJob)
+      .where(eq(guestJob.id, jobId)),
+  );
+  return row;
+}
+
+/**
+ * Waits until a job ends, at most `timeoutMs`; then answers what is known. Looks again with
+ * growing pauses (20 ms to 500 ms): no process need be told that another one finished a job.
+ */
+export async function awaitJob(jobId: string, timeoutMs: number): Promise<JobState | undefined> {
+  const { clock } = ambient();
+  const until = clock.now().getTime() + timeoutMs;
+  for (let pause = 20; ; pause = Math.min(pause * 1.5, 500)) {
+    const seen = await outcome(jobId);
+    const left = until - clock.now().getTime();
+    if (!seen || seen.state !== "queued" || left <= 0) return seen;
+    await clock.sleep(Math.min(pause, left));
+  }
+}
+
+const empty: Inventory = { databases: [], users: [] };
+
+/** What the guest last reported. */
+export async function reported(instanceId: string): Promise<Inventory> {
+  const [row] = await read((tx) =>
+    tx.select({ inventory: guest.inventory }).from(guest).where(eq(guest.instanceId, instanceId)),
+  );
+  return row?.inventory ?? empty;
+}
+
+/**
+ * What the guest will hold once its accepted jobs are done: the report with the queue applied.
+ * Pre-checks use it, so that two requests in a row are judged as if the first had already ended.
+ */
+export async function expected(instanceId: string): Promise<Inventory> {
+  const [inventory, queued] = await Promise.all([
+    reported(instanceId),
+    read((tx) =>
+      tx
+        .select({ kind: guestJob.kind, spec: guestJob.spec })
+        .from(guestJob)
+        .where(and(eq(guestJob.instanceId, instanceId), eq(guestJob.state, "queued")))
+        .orderBy(asc(guestJob.seq)),
+    ),
+  ]);
+  return queued.reduce((state, job) => fold(state, job.kind, job.spec ?? {}), inventory);
+}
+
+const unique = (names: string[]) => [...new Set(names)];
+
+function fold(before: Inventory, kind: JobKind, raw: Record<string, unknown>): Inventory {
+  const mapUser = (name: string, change: (user: Inventory["users"][number]) => Inventory["users"][number]) => ({
+    ...before,
+    users: before.users.map((one) => (one.name === name ? change(one) : one)),
+  });
+  switch (kind) {
+    case "prepare":
+    case "create_databases": {
+      const { databases } = jobs.create_databases.parse(raw);
+      const names = unique([...before.databases, ...databases].map(({ name }) => name));
+      const after = { ...before, databases: names.map((name) => ({ name })) };
+      return kind === "prepare" ? fold(after, "create_users", raw) : after;
+    }
+    case "delete_database": {
+      const { name } = jobs.delete_database.parse(raw);
+      return {
+        databases: before.databases.filter((one) => one.name !== name),
+        users: before.users.map((one) => ({ ...one, databases: one.databases.filter((other) => other !== name) })),
+      };
+    }
+    case "create_users": {
+      const { users } = jobs.create_users.parse(raw);
+      const fresh = users.filter(({ name }) => !before.users.some((one) => one.name === name));
+      return {
+        ...before,
+        users: [...before.users, ...fresh.map(({ name, databases }) => ({ name, host: "%", databases }))],
+      };
+    }
+    case "delete_user": {
+      const { name } = jobs.delete_user.parse(raw);
+      return { ...before, users: before.users.filter((one) => one.name !== name) };
+    }
+    case "update_user": {
+      const { name, newName } = jobs.update_user.parse(raw);
+      return mapUser(name, (one) => ({ ...one, name: newName ?? one.name }));
+    }
+    case "grant": {
+      const { name, databases } = jobs.grant.parse(raw);
+      return mapUser(name, (one) => ({ ...one, databases: unique([...one.databases, ...databases]) }));
+    }
+    case "revoke": {
+      const { name, database } = jobs.revoke.parse(raw);
+      return mapUser(name, (one) => ({ ...one, databases: one.databases.filter((other) => other !== database) }));
+    }
+    case "restart":
+    case "configure":
+    case "grow_volume":
+    case "access":
+    case "change_passwords":
+    case "enable_root":
+    case "disable_root":
+      return before;
+  }
+}

@@ -1,0 +1,132 @@
+import { createHash } from "node:crypto";
+import * as z from "zod";
+
+/**
+ * What the control plane and a guest agent say to each other, over HTTPS, always asked by
+ * the agent. The server accepts agents two protocol versions back.
+ */
+export const PROTOCOL = 1;
+export const OLDEST_PROTOCOL = 1;
+
+/** Given to a new server as boot data (config drive, user data, or a file). */
+export const Boot = z.object({
+  protocol: z.number().int(),
+  instanceId: z.uuid(),
+  generation: z.number().int(),
+  /** e.g. `https://127.0.0.1:41234/guest/v1` */
+  url: z.url(),
+  /** PEM of the installation's CA: the only one the agent trusts. */
+  ca: z.string(),
+  /** One-time enrolment token, 256 bit hex. */
+  token: z.string(),
+  datastore: z.object({ manager: z.string(), version: z.string() }),
+});
+export type Boot = z.infer<typeof Boot>;
+
+const Database = z.object({ name: z.string(), characterSet: z.string().optional(), collate: z.string().optional() });
+/** `verifier` is a SCRAM-SHA-256 verifier: no plaintext password travels or is stored. */
+const User = z.object({ name: z.string(), host: z.string().optional(), verifier: z.string(), databases: z.array(z.string()).default([]) });
+/** CIDRs that may connect; null = everyone, empty = nobody. */
+const Cidrs = z.array(z.string()).nullable();
+
+/** What each kind of job carries. Every kind is idempotent: doing it twice equals doing it once. */
+export const jobs = {
+  /** The first job: initialise, start, create what the user asked for. */
+  prepare: z.object({ memoryMb: z.number(), volumeGb: z.number(), cidrs: Cidrs, databases: z.array(Database), users: z.array(User) }),
+  restart: z.object({}),
+  /** New size of the server: derive memory settings, restart. */
+  configure: z.object({ memoryMb: z.number() }),
+  grow_volume: z.object({ volumeGb: z.number() }),
+  access: z.object({ cidrs: Cidrs }),
+  create_databases: z.object({ databases: z.array(Database) }),
+  delete_database: z.object({ name: z.string() }),
+  create_users: z.object({ users: z.array(User) }),
+  change_passwords: z.object({ users: z.array(z.object({ name: z.string(), host: z.string().optional(), verifier: z.string() })) }),
+  update_user: z.object({ name: z.string(), host: z.string().optional(), newName: z.string().optional(), newHost: z.string().optional(), verifier: z.string().optional() }),
+  delete_user: z.object({ name: z.string(), host: z.string().optional() }),
+  grant: z.object({ name: z.string(), host: z.string().optional(), databases: z.array(z.string()) }),
+  revoke: z.object({ name: z.string(), host: z.string().optional(), database: z.string() }),
+  enable_root: z.object({ verifier: z.string() }),
+  /** Sets an unknown password; the account remains (contract §6.15). */
+  disable_root: z.object({ verifier: z.string() }),
+} as const;
+export type JobKind = keyof typeof jobs;
+export type JobSpec<K extends JobKind = JobKind> = z.infer<(typeof jobs)[K]>;
+const jobKinds = Object.keys(jobs) as [JobKind, ...JobKind[]];
+
+export const Inventory = z.object({
+  databases: z.array(z.object({ name: z.string() })),
+  users: z.array(z.object({ name: z.string(), host: z.string(), databases: z.array(z.string()) })),
+});
+export type Inventory = z.infer<typeof Inventory>;
+
+export const EnrolRequest = z.object({
+  protocol: z.number().int(),
+  instanceId: z.uuid(),
+  generation: z.number().int(),
+  token: z.string().max(128),
+  /** Ed25519 SPKI DER, base64: who signs the agent's requests from now on. */
+  publicKey: z.string().max(512),
+  /** P-256 SPKI DER, base64: the engine's TLS key; the reply carries its certificate. */
+  tlsPublicKey: z.string().max(512),
+});
+export type EnrolRequest = z.infer<typeof EnrolRequest>;
+export const EnrolReply = z.object({ certificate: z.string(), ca: z.string() });
+export type EnrolReply = z.infer<typeof EnrolReply>;
+
+export const RotateRequest = z.object({ publicKey: z.string().max(512) });
+export type RotateRequest = z.infer<typeof RotateRequest>;
+
+export const Report = z.object({
+  serviceStatus: z.enum(["building", "healthy", "running", "shutdown", "crashed", "failed"]),
+  agentVersion: z.string().max(64),
+  engineVersion: z.string().max(64).optional(),
+  volumeUsedBytes: z.number().nonnegative().optional(),
+  volumeTotalBytes: z.number().nonnegative().optional(),
+  /** Only when it differs from the last one the server has acknowledged. */
+  inventory: Inventory.optional(),
+});
+export type Report = z.infer<typeof Report>;
+
+export const JobResult = z.object({
+  id: z.uuid(),
+  ok: z.boolean(),
+  /** Why it failed, in words for the user. */
+  error: z.string().max(4000).optional(),
+  result: z.record(z.string(), z.unknown()).optional(),
+});
+export type JobResult = z.infer<typeof JobResult>;
+
+export const SyncRequest = z.object({
+  protocol: z.number().int(),
+  report: Report,
+  results: z.array(JobResult).max(100),
+  /** How long the server may hold the reply while there is no job, where it can hold at all. */
+  holdSeconds: z.number().min(0).max(30),
+});
+export type SyncRequest = z.infer<typeof SyncRequest>;
+
+export const SyncReply = z.object({
+  /** In order of acceptance; the agent does them one after the other. */
+  jobs: z.array(z.object({ id: z.uuid(), kind: z.enum(jobKinds), spec: z.record(z.string(), z.unknown()) })),
+  /** Results that are stored for good: the agent forgets them. */
+  acknowledged: z.array(z.uuid()),
+  pollSeconds: z.number(),
+  /** After this age the agent replaces its signing key. */
+  rotateAfterSeconds: z.number(),
+});
+export type SyncReply = z.infer<typeof SyncReply>;
+
+/**
+ * A signed request carries these headers. The signature is Ed25519 over the bytes of
+ * `signedText`; `sequence` rises with every request, so a replay is refused.
+ */
+export const headers = {
+  instance: "x-coffer-instance",
+  generation: "x-coffer-generation",
+  sequence: "x-coffer-sequence",
+  signature: "x-coffer-signature",
+} as const;
+
+export const signedText = (path: string, instanceId: string, generation: number, sequence: number, body: string) =>
+  `POST ${path}\n${instanceId}\n${generation}\n${sequence}\n${createHash("sha256").update(body).digest("hex")}`;

@@ -1,0 +1,208 @@
+import { and, asc, eq, isNull, lt, sql } from "drizzle-orm";
+import { createHash, createPublicKey, timingSafeEqual, verify } from "node:crypto";
+import { now } from "#core/context";
+import { read, transaction } from "#core/db/index";
+import { AppError } from "#core/error";
+import { guest, guestJob } from "#core/guest/guest.sql";
+import {
+  headers,
+  OLDEST_PROTOCOL,
+  PROTOCOL,
+  signedText,
+  type EnrolRequest,
+  type JobResult,
+  type Report,
+  type SyncReply,
+} from "#core/guest/protocol";
+import { instance, rootHistory } from "#core/instance/instance.sql";
+
+/** At most this many jobs travel in one reply. */
+const JOBS_PER_REPLY = 20;
+
+const refused = (message: string, reason: string) => new AppError("unauthorized", message, { reason });
+
+function speaks(protocol: number) {
+  if (protocol < OLDEST_PROTOCOL || protocol > PROTOCOL) {
+    throw new AppError("badRequest", `Protocol ${protocol} is not spoken here; ${OLDEST_PROTOCOL} to ${PROTOCOL} are.`, { reason: "guest.protocol" });
+  }
+}
+
+/** An Ed25519 public key from base64 SPKI DER; anything else is refused. */
+function signingKey(text: string): Buffer {
+  const der = Buffer.from(text, "base64");
+  try {
+    if (createPublicKey({ key: der, format: "der", type: "spki" }).asymmetricKeyType === "ed25519") return der;
+  } catch (cause) {
+    throw new AppError("badRequest", "publicKey is no SPKI key.", { reason: "guest.key", cause });
+  }
+  throw new AppError("badRequest", "publicKey must be an Ed25519 key.", { reason: "guest.key" });
+}
+
+/**
+ * Takes the guest's key in exchange for its one-time token. The same token with the same key is
+ * accepted again until the first authenticated sync, so that a lost reply locks nobody out.
+ */
+export async function enrol(request: EnrolRequest): Promise<{ instanceId: string; address: string }> {
+  speaks(request.protocol);
+  const publicKey = signingKey(request.publicKey);
+  const tokenHash = createHash("sha256").update(request.token).digest();
+  return transaction(async (tx) => {
+    const [row] = await tx.select().from(guest).where(eq(guest.instanceId, request.instanceId)).for("update");
+    const known =
+      row?.tokenHash?.length === tokenHash.length &&
+      timingSafeEqual(row.tokenHash, tokenHash) &&
+      row.generation === request.generation &&
+      row.revokedAt === null;
+    if (!row || !known) throw refused("The enrolment token is not valid.", "guest.token");
+    if (row.tokenExpiresAt && row.tokenExpiresAt < now()) throw refused("The enrolment token has expired.", "guest.token_expired");
+    if (row.publicKey && !row.publicKey.equals(publicKey)) throw refused("Another key has enrolled with this token.", "guest.token_used");
+    await tx.update(guest).set({ publicKey, protocol: request.protocol }).where(eq(guest.instanceId, row.instanceId));
+    const [found] = await tx.select({ address: instance.address }).from(instance).where(eq(instance.id, row.instanceId));
+    if (!found?.address) throw new AppError("conflict", "The instance has no address yet.", { reason: "guest.early" });
+    return { instanceId: row.instanceId, address: found.address };
+  });
+}
+
+export interface Caller {
+  instanceId: string;
+  projectId: string;
+  generation: number;
+}
+
+/**
+ * Who signed this request. The instance comes from the credential alone; a sequence number that
+ * is not above the last one seen is a replay.
+ */
+export async function authenticate(path: string, header: (name: string) => string | undefined, body: string): Promise<Caller> {
+  const instanceId = header(headers.instance) ?? "";
+  const generation = Number(header(headers.generation));
+  const sequence = Number(header(headers.sequence));
+  const signature = Buffer.from(header(headers.signature) ?? "", "base64");
+  if (!/^[0-9a-f-]{36}$/.test(instanceId) || !Number.isSafeInteger(generation) || !Number.isSafeInteger(sequence)) {
+    throw refused("The request is not signed.", "guest.unsigned");
+  }
+  const [row] = await read((tx) => tx.select().from(guest).where(eq(guest.instanceId, instanceId)));
+  if (!row || row.revokedAt || row.generation !== generation) throw refused("This guest is not known, or was replaced.", "guest.revoked");
+  const text = Buffer.from(signedText(path, instanceId, generation, sequence, body));
+  const signed = (key: Buffer | null) =>
+    key !== null && verify(null, text, createPublicKey({ key, format: "der", type: "spki" }), signature);
+  const byNext = signed(row.nextPublicKey);
+  if (!byNext && !signed(row.publicKey)) throw refused("The signature is not valid.", "guest.signature");
+  // The first use of a key retires what came before it: the token, or the older key.
+  const [kept] = await transaction((tx) =>
+    tx
+      .update(guest)
+      .set({
+        lastSequence: sequence,
+        lastSeenAt: now(),
+        tokenHash: null,
+        ...(byNext && { publicKey: row.nextPublicKey, nextPublicKey: null }),
+      })
+      .where(
+        and(
+          eq(guest.instanceId, instanceId),
+          eq(guest.generation, generation),
+          isNull(guest.revokedAt),
+          lt(guest.lastSequence, sequence),
+        ),
+      )
+      .returning({ instanceId: guest.instanceId }),
+  );
+  if (!kept) throw refused("This request was seen before.", "guest.replay");
+  return { instanceId, projectId: row.projectId, generation };
+}
+
+/** Stores the key that will follow; both count until it is first used. Repeating it changes nothing. */
+export async function rotate(caller: Caller, publicKey: string) {
+  const next = signingKey(publicKey);
+  await transaction((tx) =>
+    tx
+      .update(guest)
+      .set({ nextPublicKey: next })
+      .where(and(eq(guest.instanceId, caller.instanceId), eq(guest.generation, caller.generation))),
+  );
+}
+
+/** Stores what the guest says of itself. Returns true when a waiting workflow may want to look. */
+export async function report(caller: Caller, seen: Report, results: JobResult[], protocol: number): Promise<boolean> {
+  speaks(protocol);
+  const at = now();
+  return transaction(async (tx) => {
+    const [row] = await tx
+      .update(instance)
+      .set({
+        // A stored "restart required" ends by a restart, not by the next heartbeat (contract §3.2).
+        serviceStatus: sql`case when ${instance.serviceStatus} = 'restart_required' then ${instance.serviceStatus} else ${seen.serviceStatus} end`,
+        serviceStatusAt: at,
+        ...(seen.volumeUsedBytes !== undefined && { volumeUsedBytes: Math.round(seen.volumeUsedBytes) }),
+        ...(seen.volumeTotalBytes !== undefined && { volumeTotalBytes: Math.round(seen.volumeTotalBytes) }),
+      })
+      .where(and(eq(instance.id, caller.instanceId), eq(instance.generation, caller.generation), isNull(instance.deletedAt)))
+      .returning({ task: instance.task, createdBy: instance.createdBy });
+    if (!row) throw refused("The instance is gone, or its server was replaced.", "guest.revoked");
+    await tx
+      .update(guest)
+      .set({ agentVersion: seen.agentVersion, protocol, ...(seen.inventory && { inventory: seen.inventory }) })
+      .where(eq(guest.instanceId, caller.instanceId));
+    for (const result of results) await settle(caller, result);
+    return results.length > 0 || row.task !== "NONE";
+  });
+}
+
+/** Stores a job's end once; told again it changes nothing. */
+async function settle(caller: Caller, result: JobResult) {
+  const at = now();
+  await transaction(async (tx) => {
+    const [job] = await tx
+      .update(guestJob)
+      .set({
+        state: result.ok ? "done" : "failed",
+        error: result.ok ? null : (result.error ?? "The guest gave no reason."),
+        result: result.result ?? null,
+        spec: null,
+        finishedAt: at,
+      })
+      .where(and(eq(guestJob.id, result.id), eq(guestJob.instanceId, caller.instanceId), eq(guestJob.state, "queued")))
+      .returning({ kind: guestJob.kind, error: guestJob.error, requestId: guestJob.requestId });
+    if (!job) return;
+    if (result.ok && (job.kind === "enable_root" || job.kind === "disable_root")) {
+      await tx.update(instance).set({ rootEnabled: job.kind === "enable_root" }).where(eq(instance.id, caller.instanceId));
+      if (job.kind === "disable_root") {
+        await tx
+          .update(rootHistory)
+          .set({ disabledAt: at })
+          .where(and(eq(rootHistory.instanceId, caller.instanceId), isNull(rootHistory.disabledAt)));
+      }
+    }
+    if (!result.ok) {
+      // An accepted job that failed later has no other way to tell (contract §5.4).
+      await tx
+        .update(instance)
+        .set({
+          faultMessage: `${job.kind.replaceAll("_", " ")} failed (guest.failed): ${job.error}`,
+          faultDetails: `job ${result.id}, request ${job.requestId ?? "unknown"}`,
+          faultAt: at,
+        })
+        .where(eq(instance.id, caller.instanceId));
+    }
+  });
+}
+
+/** What waits for this guest, in order of acceptance. */
+export async function pending(caller: Caller): Promise<SyncReply["jobs"]> {
+  const rows = await read((tx) =>
+    tx
+      .select({ id: guestJob.id, kind: guestJob.kind, spec: guestJob.spec })
+      .from(guestJob)
+      .where(
+        and(
+          eq(guestJob.instanceId, caller.instanceId),
+          eq(guestJob.generation, caller.generation),
+          eq(guestJob.state, "queued"),
+        ),
+      )
+      .orderBy(asc(guestJob.seq))
+      .limit(JOBS_PER_REPLY),
+  );
+  return rows.map(({ id, kind, spec }) => ({ id, kind, spec: spec ?? {} }));
+}

@@ -1,0 +1,126 @@
+import type { Config } from "#core/config";
+import { newId, now, user } from "#core/context";
+import { inside, transaction } from "#core/db/index";
+import * as Datastore from "#core/datastore/index";
+import { AppError, badRequest } from "#core/error";
+import * as Flavor from "#core/flavor/index";
+import { enqueue } from "#core/guest/client";
+import { checkDatabases, checkUsers, sealed, type NewDatabase, type NewUser } from "#core/instance/account";
+import { instance, type Access, type Nic } from "#core/instance/instance.sql";
+import type { Detail } from "#core/instance/row";
+import { begin } from "#core/operation/index";
+import { charge, defaultLimits } from "#core/quota/index";
+
+export interface NewInstance {
+  name: string;
+  flavorId?: string;
+  volume?: { sizeGb: number; type?: string };
+  datastore: Datastore.Choice;
+  databases: NewDatabase[];
+  users: NewUser[];
+  nics: Nic[];
+  access: Access;
+  availabilityZone?: string;
+  locality?: string;
+  region?: string;
+}
+
+/**
+ * Accepts a new instance: checks in the order of contract §2.1, then quota, row, the guest's
+ * first job and the operation in one transaction. Everything that takes time comes later.
+ */
+export async function create(wish: NewInstance, config: Config): Promise<Detail> {
+  // Catalogue first and outside: it changes rarely, and a wrong request shall hold no lock.
+  const [stores, flavor] = await Promise.all([
+    Datastore.list(),
+    wish.flavorId === undefined ? undefined : Flavor.find(wish.flavorId),
+  ]);
+  const { store, version } = Datastore.resolve(stores, wish.datastore, config.COFFER_DEFAULT_DATASTORE);
+  const { manager } = version;
+  checkDatabases(manager, wish.databases);
+  checkUsers(manager, wish.users);
+  checkReferences(wish);
+  checkNics(wish.nics);
+  if (!flavor) throw unknownFlavor(wish.flavorId);
+  if (wish.region !== undefined && wish.region !== config.COFFER_REGION) {
+    throw badRequest(`Region '${wish.region}' is not served here; '${config.COFFER_REGION}' is.`, { reason: "region.unknown" });
+  }
+  const { sizeGb, type } = checkVolume(wish.volume, config);
+  const users = await sealed(manager, wish.users);
+
+  const at = now();
+  const { projectId, userId } = user();
+  const row = {
+    id: newId(),
+    createdAt: at,
+    updatedAt: at,
+    projectId,
+    createdBy: userId,
+    name: wish.name,
+    task: "BUILDING",
+    serverState: "none",
+    serviceStatus: "new",
+    serviceStatusAt: at,
+    datastoreVersionId: version.id,
+    flavorId: flavor.id,
+    volumeGb: sizeGb,
+    volumeType: type ?? null,
+    region: config.COFFER_REGION,
+    availabilityZone: wish.availabilityZone ?? null,
+    locality: wish.locality ?? null,
+    nics: wish.nics,
+    access: wish.access,
+  } as const;
+  const stored = await transaction(async () => {
+    await charge(projectId, { instances: 1, ram: flavor.ramMb, volumes: sizeGb }, defaultLimits(config));
+    const [inserted] = await inside().insert(instance).values(row).returning();
+    if (!inserted) throw new Error("the instance was not stored");
+    await Promise.all([
+      enqueue({
+        instanceId: row.id,
+        projectId,
+        generation: inserted.generation,
+        kind: "prepare",
+        spec: {
+          memoryMb: flavor.ramMb,
+          volumeGb: sizeGb,
+          cidrs: wish.access.allowed_cidrs ?? null,
+          databases: wish.databases,
+          users,
+        },
+      }),
+      begin({ instanceId: row.id, projectId, kind: "create" }),
+    ]);
+    return inserted;
+  });
+  return { instance: stored, datastore: store, version, serverId: null, volumeId: null };
+}
+
+export const unknownFlavor = (id: string | undefined) =>
+  badRequest(`Flavor ${id ?? "None"} cannot be found.`, { reason: "flavor.unknown", next: "GET /flavors lists what is offered." });
+
+/** 413 above the largest volume of this installation (contract §2.1). */
+export const tooLarge = (config: Config) =>
+  new AppError("overLimit", `A volume may have ${config.COFFER_MAX_VOLUME_SIZE_GB} GB at most.`, { reason: "volume.too_large" });
+
+function checkVolume(volume: NewInstance["volume"], config: Config) {
+  if (!volume) throw badRequest("A volume size is required.", { reason: "volume.required" });
+  if (volume.sizeGb > config.COFFER_MAX_VOLUME_SIZE_GB) throw tooLarge(config);
+  return volume;
+}
+
+/** Every database that a user is to use must be created with the instance. */
+function checkReferences({ databases, users }: NewInstance) {
+  const names = new Set(databases.map(({ name }) => name));
+  for (const one of users) {
+    const missing = one.databases.find((name) => !names.has(name));
+    if (missing !== undefined) throw badRequest(`User '${one.name}' refers to database '${missing}', which is not in the request.`, { reason: "database.unknown" });
+  }
+}
+
+function checkNics(nics: Nic[]) {
+  for (const nic of nics) {
+    if (!nic.network_id && !nic.subnet_id) throw badRequest("A NIC needs a network or a subnet.", { reason: "network.missing" });
+    if (nic.ip_address && !nic.subnet_id) throw badRequest("A NIC with an ip_address needs a subnet.", { reason: "network.subnet_missing" });
+  }
+}

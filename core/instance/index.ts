@@ -1,0 +1,21 @@
+/** Database instances: what can be done to them. One file per verb; this is the door. */
+export { create, type NewInstance } from "#core/instance/create";
+export { get, list, listEverywhere, type Detail, type Page } from "#core/instance/row";
+export { loaded, rename, resizeFlavor, resizeVolume, restart, updateAccess } from "#core/instance/change";
+export { remove, resetStatus } from "#core/instance/remove";
+export { createDatabases, deleteDatabase, listDatabases } from "#core/instance/databases";
+export {
+  changePasswords,
+  createUsers,
+  deleteUser,
+  getUser,
+  grant,
+  listUsers,
+  revoke,
+  updateUser,
+  type User,
+} from "#core/instance/users";
+export { disableRoot, enableRoot, lastRoot, rootEnabled } from "#core/instance/root";
+export { type NewDatabase, type NewUser } from "#core/instance/account";
+export { type Reach } from "#core/instance/work";
+export { obstacle } from "#core/instance/gate";

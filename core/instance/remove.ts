@@ -1,0 +1,73 @@
+import { and, eq, inArray, ne, not, or, type SQL } from "drizzle-orm";
+import { transaction } from "#core/db/index";
+import { emit } from "#core/db/outbox";
+import { unprocessable } from "#core/error";
+import * as Flavor from "#core/flavor/index";
+import { change, lockRunning, look, refused, type RunningOperation } from "#core/instance/gate";
+import { instance } from "#core/instance/instance.sql";
+import { idOf, type Instance } from "#core/instance/row";
+import { statusOf } from "#core/instance/status";
+import { begin, cancelRunning } from "#core/operation/index";
+import { release } from "#core/quota/index";
+
+/** Status BUILD of contract §3.1, rows 3 and 12, as a condition. */
+const building: SQL = or(
+  and(eq(instance.task, "BUILDING"), ne(instance.serverState, "ERROR")),
+  and(eq(instance.serverState, "BUILD"), inArray(instance.task, ["NONE", "UPDATING"])),
+) as SQL;
+
+/**
+ * Accepts a DELETE (contract §6.13): the wish is on the row, quota is given back exactly once,
+ * and the work begins now or when the run that is under way has ended. Repeating it is
+ * accepted; it takes up a removal that failed. 422 while the instance is in BUILD.
+ */
+export async function remove(wanted: string): Promise<void> {
+  const id = idOf(wanted);
+  await transaction(async () => {
+    const running = await lockRunning(id);
+    const removed = await change(id, {
+      set: { desired: "absent", task: "DELETING" },
+      when: and(eq(instance.desired, "present"), not(building)),
+    });
+    const row = removed ?? (await look(id));
+    if (removed) {
+      const flavor = await Flavor.find(row.flavorId);
+      await release(row.projectId, { instances: 1, ram: flavor?.ramMb ?? 0, volumes: row.volumeGb });
+    } else if (row.desired === "present") {
+      throw statusOf(row) === "BUILD" ? stillBuilding(row) : refused(row, "it was changed by another request meanwhile");
+    }
+    if (!running) await begin({ instanceId: id, projectId: row.projectId, kind: "destroy" });
+    else if (running.kind !== "destroy") await interrupt(row, running);
+  });
+}
+
+const stillBuilding = (row: Instance) =>
+  unprocessable(`Instance ${row.id} cannot be deleted while it is being built (instance status was BUILD).`, {
+    reason: "instance.building",
+    next: "Wait until it has been built, or stop the build with the action reset_status.",
+  });
+
+/**
+ * Stops what is running at an instance and makes DELETE acceptable at once (contract §5.1). The
+ * old run never goes on: it sees the wish before its next label. What was never built does not
+ * become healthy by this: it shows ERROR. An instance that is being deleted stays so.
+ */
+export async function resetStatus(wanted: string): Promise<void> {
+  const id = idOf(wanted);
+  await transaction(async () => {
+    const running = await lockRunning(id);
+    const unbuilt = inArray(instance.task, ["BUILDING", "BUILDING_ERROR"]);
+    const present = eq(instance.desired, "present");
+    const row =
+      (await change(id, { set: { task: "BUILDING_ERROR", serviceStatus: "unknown" }, when: and(present, unbuilt) })) ??
+      (await change(id, { set: { task: "NONE", serviceStatus: "unknown" }, when: and(present, not(unbuilt)) })) ??
+      (await look(id));
+    if (running && running.kind !== "destroy") await interrupt(row, running);
+  });
+}
+
+/** Asks a run to stop, and wakes whoever carries it, so that nobody waits for its next poll. */
+async function interrupt({ id, projectId }: Instance, running: RunningOperation) {
+  await cancelRunning(id);
+  await emit({ topic: "operation.run", projectId, payload: { operationId: running.id, run: running.run } });
+}

@@ -1,0 +1,114 @@
+import { and, asc, desc, eq, gt, isNotNull, isNull, sql, type SQL } from "drizzle-orm";
+import { user } from "#core/context";
+import { read } from "#core/db/index";
+import { datastore, datastoreVersion } from "#core/datastore/datastore.sql";
+import { notFound } from "#core/error";
+import { isUuid, type ExternalKind } from "#core/id";
+import { instance, resource } from "#core/instance/instance.sql";
+
+export type Instance = typeof instance.$inferSelect;
+
+/** An instance with the names its views need. */
+export interface Detail {
+  instance: Instance;
+  datastore: { name: string };
+  version: { name: string; version: string; manager: string };
+  /** The clouds' ids of its server and volume; null for those who may not see them. */
+  serverId: string | null;
+  volumeId: string | null;
+}
+
+const external = (kind: ExternalKind) =>
+  user().isAdmin
+    ? sql<string | null>`(select ${resource.externalId} from ${resource} where ${resource.instanceId} = ${instance.id}
+        and ${resource.kind} = ${kind} and ${resource.removedAt} is null limit 1)`
+    : sql<string | null>`null`;
+
+const columns = () => ({
+  instance,
+  datastore: { name: datastore.name },
+  version: { name: datastoreVersion.name, version: datastoreVersion.version, manager: datastoreVersion.manager },
+  serverId: external("server"),
+  volumeId: external("volume"),
+});
+
+/** Rows the actor may see: the project's own, and every project's for an admin. */
+export const mine = () => (user().isAdmin ? undefined : eq(instance.projectId, user().projectId));
+
+/** The live instance with this id, if the actor may see it. */
+export const named = (id: string) => and(eq(instance.id, id), isNull(instance.deletedAt), mine());
+
+export const unknown = (id: string) => notFound(`Instance ${id} cannot be found.`, { reason: "instance.unknown" });
+
+/** A word that is no id names nothing: clients try a name before they list (contract §10.2). */
+export function idOf(id: string): string {
+  if (!isUuid(id)) throw unknown(id);
+  return id.toLowerCase();
+}
+
+const select = (where: SQL | undefined, order: SQL[], limit: number, offset = 0): Promise<Detail[]> =>
+  read((tx) =>
+    tx
+      .select(columns())
+      .from(instance)
+      .innerJoin(datastoreVersion, eq(datastoreVersion.id, instance.datastoreVersionId))
+      .innerJoin(datastore, eq(datastore.id, datastoreVersion.datastoreId))
+      .where(where)
+      .orderBy(...order)
+      .limit(limit)
+      .offset(offset),
+  );
+
+/** One instance; deleted ones only when asked for. Throws 404. */
+export async function get(id: string, { deleted = false } = {}): Promise<Detail> {
+  const at = idOf(id);
+  const [row] = await select(and(eq(instance.id, at), mine(), deleted ? undefined : isNull(instance.deletedAt)), [], 1);
+  if (!row) throw unknown(id);
+  return row;
+}
+
+const newestFirst = (rows: Detail[]) =>
+  rows.sort((a, b) => b.instance.createdAt.getTime() - a.instance.createdAt.getTime() || (a.instance.id < b.instance.id ? -1 : 1));
+
+export interface Page {
+  rows: Detail[];
+  /** Where the next page begins; absent on the last one. */
+  next?: string;
+}
+
+/**
+ * A page of the actor's project (an admin's own too, contract §0.7). Pages follow the id, so
+ * that they hold still while instances come and go; inside a page the newest is first (§0.6).
+ */
+export async function list({ limit, marker }: { limit: number; marker?: string }): Promise<Page> {
+  const rows = await select(
+    and(eq(instance.projectId, user().projectId), isNull(instance.deletedAt), marker ? gt(instance.id, marker) : undefined),
+    [asc(instance.id)],
+    limit + 1,
+  );
+  const page = rows.slice(0, limit);
+  const last = page.at(-1);
+  return { rows: newestFirst([...page]), ...(rows.length > limit && last && { next: last.instance.id }) };
+}
+
+export interface Everywhere {
+  limit: number;
+  offset: number;
+  /** Only deleted, only live, or (undefined) both. */
+  deleted?: boolean;
+  projectId?: string;
+}
+
+/** A page over all projects, for admins: latest change first; a full page has a next one (contract §0.6). */
+export async function listEverywhere({ limit, offset, deleted, projectId }: Everywhere): Promise<Page> {
+  const rows = await select(
+    and(
+      projectId === undefined ? undefined : eq(instance.projectId, projectId),
+      deleted === undefined ? undefined : deleted ? isNotNull(instance.deletedAt) : isNull(instance.deletedAt),
+    ),
+    [desc(instance.updatedAt), desc(instance.id)],
+    limit,
+    offset,
+  );
+  return { rows: newestFirst(rows), ...(rows.length === limit && { next: String(offset + limit) }) };
+}

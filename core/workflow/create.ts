@@ -1,0 +1,87 @@
+import { eq } from "drizzle-orm";
+import { read } from "#core/db/index";
+import { datastoreVersion } from "#core/datastore/datastore.sql";
+import { ensure } from "#core/driver/ensure";
+import { AppError } from "#core/error";
+import { externalId, flavorOf, intend, landed, nameOf } from "#core/workflow/context";
+import { define, done, go, wait } from "#core/workflow/define";
+import { fault } from "#core/workflow/fault";
+import { boot, prepared } from "#core/workflow/guest";
+
+/** TCP port a client of the engine expects. */
+const servicePorts: Record<string, number> = { postgresql: 5432, mariadb: 3306, mysql: 3306, redis: 6379 };
+
+export const create = define(
+  "create",
+  {
+    comment: "Volume, port, server, then the guest prepares the database.",
+    // Resources of a failed create stay until DELETE (contract §6.2), so that its cause can be looked at.
+    settle: (c, outcome) => (outcome === "done" ? { task: "NONE" } : { task: "BUILDING_ERROR", ...fault(c, outcome) }),
+  },
+  {
+    volume: async (c) => {
+      const name = await intend(c, "volume");
+      const { volumeGb, volumeType } = c.instance;
+      const volume = await ensure(c.volumes, { name, sizeGb: volumeGb, ...(volumeType && { type: volumeType }) }, c.call());
+      await landed(name, volume.id);
+      return go("port");
+    },
+    port: async (c) => {
+      const name = await intend(c, "port");
+      const { manager } = await versionOf(c.instance.datastoreVersionId);
+      const port = await ensure(
+        c.network,
+        {
+          name,
+          servicePort: servicePorts[manager] ?? 5432,
+          ingress: c.instance.access.allowed_cidrs ?? null,
+          isPublic: c.instance.access.is_public ?? false,
+        },
+        c.call(),
+      );
+      await landed(name, port.id);
+      return go("server", { address: port.address, port: port.port });
+    },
+    server: async (c) => {
+      const [flavor, version, volumeId, portId] = await Promise.all([
+        flavorOf(c.instance.flavorId),
+        versionOf(c.instance.datastoreVersionId),
+        externalId(c, "volume"),
+        externalId(c, "port"),
+      ]);
+      const image = { manager: version.manager, version: version.name };
+      const bootData = await boot(c, image);
+      const name = await intend(c, "server");
+      const server = await ensure(
+        c.compute,
+        { name, instanceId: c.instance.id, flavor, image, volumeId, portId, boot: bootData },
+        c.call(),
+      );
+      await landed(name, server.id);
+      return go("boot", { serverState: server.state });
+    },
+    boot: async (c) => {
+      const server = await c.compute.get(await externalId(c, "server"), c.call());
+      if (!server) throw new AppError("serviceUnavailable", `Server ${nameOf(c, "server")} has vanished.`, { reason: "server.missing", final: true });
+      if (server.state === "ERROR") {
+        throw new AppError("serviceUnavailable", `The server failed to start: ${server.fault ?? "no reason given"}`, {
+          reason: "server.error",
+          final: true,
+        });
+      }
+      return server.state === "ACTIVE" ? go("prepare", { serverState: "ACTIVE" }) : wait(2);
+    },
+    prepare: async (c) => ((await prepared(c)) && c.instance.serviceStatus === "healthy" ? done() : wait(5)),
+  },
+);
+
+async function versionOf(id: string) {
+  const [row] = await read((tx) =>
+    tx
+      .select({ name: datastoreVersion.name, manager: datastoreVersion.manager })
+      .from(datastoreVersion)
+      .where(eq(datastoreVersion.id, id)),
+  );
+  if (!row) throw new AppError("badRequest", "The datastore version is no longer offered.", { reason: "datastore.unknown", final: true });
+  return row;
+}

@@ -1,0 +1,79 @@
+import { eq, sql } from "drizzle-orm";
+import { createHash } from "node:crypto";
+import { transaction } from "#core/db/index";
+import { AppError } from "#core/error";
+import { enqueue, outcome } from "#core/guest/client";
+import { guest, guestJob } from "#core/guest/guest.sql";
+import { PROTOCOL, type Boot, type JobKind, type JobSpec } from "#core/guest/protocol";
+import { enrolmentToken } from "#core/id";
+import { stableId, type Context } from "#core/workflow/context";
+
+/**
+ * Has the guest do one job and tells whether it is done. Called again by the same label of the
+ * same run it finds the job it enqueued. A job that failed ends the run with the guest's words.
+ */
+export async function finished<K extends JobKind>(c: Context, label: string, kind: K, spec: JobSpec<K>): Promise<boolean> {
+  const { id: instanceId, projectId, generation } = c.instance;
+  const id = stableId(c.operation.id, c.operation.run, label);
+  const before = await outcome(id);
+  if (!before) {
+    await transaction(() => enqueue({ id, instanceId, projectId, generation, kind, spec }));
+    c.doorbell.ring(instanceId);
+    return false;
+  }
+  return ended(before);
+}
+
+/** Whether the job the API enqueued with the instance, its first, is done. */
+export async function prepared(c: Context): Promise<boolean> {
+  const [row] = await transaction((tx) =>
+    tx
+      .select({ state: guestJob.state, error: guestJob.error, result: guestJob.result })
+      .from(guestJob)
+      .where(sql`${guestJob.instanceId} = ${c.instance.id} and ${guestJob.kind} = 'prepare'`),
+  );
+  if (!row) throw new AppError("instanceFault", "The instance has no prepare job.", { final: true });
+  return ended(row);
+}
+
+function ended(job: { state: string; error: string | null }): boolean {
+  if (job.state !== "failed") return job.state === "done";
+  throw new AppError("badRequest", job.error ?? "The guest could not do it.", {
+    reason: "guest.failed",
+    final: true,
+    next: "Read the message; correct the request or the instance, then try again.",
+  });
+}
+
+/**
+ * Boot data for a server, and the row its guest is judged by. The token is derived, so a label
+ * that runs twice gives a server that exists already the token it was booted with.
+ */
+export async function boot(c: Context, datastore: Boot["datastore"]): Promise<Boot> {
+  const { id: instanceId, projectId, generation } = c.instance;
+  const token = enrolmentToken(c.rootKey, instanceId, generation);
+  const tokenHash = createHash("sha256").update(token).digest();
+  await transaction((tx) =>
+    tx
+      .insert(guest)
+      .values({ instanceId, projectId, generation, tokenHash, tokenExpiresAt: c.operation.deadline })
+      // A guest of this generation that has synced already keeps what it has.
+      .onConflictDoUpdate({
+        target: guest.instanceId,
+        set: { generation, tokenHash, tokenExpiresAt: c.operation.deadline, publicKey: null, nextPublicKey: null, revokedAt: null },
+        setWhere: sql`${guest.generation} < ${generation}`,
+      }),
+  );
+  return { protocol: PROTOCOL, instanceId, generation, url: c.guestUrl, ca: c.ca, token, datastore };
+}
+
+/** From now on nothing the guest says counts, and its queue is closed. */
+export async function revoke(c: Context, at: Date) {
+  await transaction(async (tx) => {
+    await tx.update(guest).set({ revokedAt: at, tokenHash: null }).where(eq(guest.instanceId, c.instance.id));
+    await tx
+      .update(guestJob)
+      .set({ state: "failed", error: "The instance was deleted.", spec: null, finishedAt: at })
+      .where(sql`${guestJob.instanceId} = ${c.instance.id} and ${guestJob.state} = 'queued'`);
+  });
+}

@@ -1,0 +1,17 @@
+import type { Kind } from "#core/operation/index";
+import { updateAccess } from "#core/workflow/access";
+import { create } from "#core/workflow/create";
+import type { Workflow } from "#core/workflow/define";
+import { destroy } from "#core/workflow/destroy";
+import { resizeFlavor, resizeVolume } from "#core/workflow/resize";
+import { restart } from "#core/workflow/restart";
+
+/** Every kind of operation has its workflow. */
+export const workflows = {
+  create,
+  destroy,
+  restart,
+  resize_flavor: resizeFlavor,
+  resize_volume: resizeVolume,
+  update_access: updateAccess,
+} satisfies Record<Kind, Workflow>;

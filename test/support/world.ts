@@ -1,0 +1,146 @@
+import { and, eq, isNull } from "drizzle-orm";
+import type { Actor } from "#core/actor";
+import { system } from "#core/actor";
+import { configOf } from "#core/config";
+import { enter } from "#core/context";
+import { read, transaction } from "#core/db/index";
+import { nameId, seed } from "#core/datastore/seed";
+import { createFakeCloud } from "#core/driver/index";
+import { Crash } from "#core/failpoint";
+import { flavor } from "#core/flavor/flavor.sql";
+import type { JobKind } from "#core/guest/protocol";
+import { create, type NewInstance } from "#core/instance/create";
+import { instance } from "#core/instance/instance.sql";
+import { timeline } from "#core/operation/index";
+import { operation } from "#core/operation/operation.sql";
+import { LEASE_SECONDS, type Workshop } from "#core/workflow/context";
+import { step, type StepResult } from "#core/workflow/step";
+import { movableClock, seededRandom } from "#test/support/clock";
+import { testDatabase } from "#test/support/db";
+import { act } from "#test/support/guests";
+
+/**
+ * The control plane with a fake cloud, simulated guests and a clock that only moves when work
+ * waits. One worker at a time carries the runs, so a seed replays the same course.
+ */
+export async function createWorld({ seed: number = 1 } = {}) {
+  const db = await testDatabase();
+  const clock = movableClock();
+  const random = seededRandom(number);
+  const cloud = createFakeCloud({ random, clock });
+  const config = configOf({ COFFER_MAX_INSTANCES: "100", COFFER_MAX_VOLUMES_GB: "1000" });
+  const cannot = new Set<JobKind>();
+  let silent = false;
+
+  const workshop: Workshop = {
+    installation: "test",
+    compute: cloud.compute,
+    volumes: cloud.volumes,
+    network: cloud.network,
+    doorbell: { ring: () => {} },
+    guestUrl: "https://127.0.0.1:1/guest/v1",
+    ca: "",
+    rootKey: Buffer.alloc(32, 7),
+  };
+  const tenant: Actor = { kind: "user", userId: "ann", projectId: "p1", roles: ["member"], isAdmin: false };
+  const as = <T>(actor: Actor, work: () => Promise<T>) => enter({ db: db.app, actor, clock, random }, work);
+  const asSystem = <T>(work: () => Promise<T>) => enter({ db: db.system, actor: system("test"), clock, random }, work);
+
+  await asSystem(() =>
+    transaction(async (tx) => {
+      await seed([{ name: "postgresql", manager: "postgresql", versions: [{ name: "17", version: "17.10", isDefault: true }] }]);
+      await tx.insert(flavor).values([
+        { id: "1", name: "tiny", ramMb: 512, vcpus: 1 },
+        { id: "2", name: "small", ramMb: 1024, vcpus: 1 },
+      ]);
+    }),
+  );
+
+  /** Every guest whose server runs does its jobs and reports. */
+  const guestsAct = async () => {
+    if (silent) return;
+    const servers = new Set(cloud.all().servers.filter(({ state }) => state === "ACTIVE").map(({ spec }) => spec.instanceId));
+    const rows = await asSystem(() => read((tx) => tx.select().from(instance).where(isNull(instance.deletedAt))));
+    for (const { id, projectId, generation } of rows) {
+      if (servers.has(id)) await asSystem(() => act({ instanceId: id, projectId, generation }, { fail: cannot }));
+    }
+  };
+  const running = () => asSystem(() => read((tx) => tx.select().from(operation).where(isNull(operation.outcome)).orderBy(operation.id)));
+
+  /** One label of one run by a worker of that name; a crash counts as `crashed`. */
+  const stepOnce = async (input: { operationId: string; run: number }, worker = "w1"): Promise<StepResult | "crashed"> => {
+    try {
+      return await asSystem(() => step(input, workshop, worker));
+    } catch (error) {
+      if (error instanceof Crash) return "crashed";
+      throw error;
+    }
+  };
+
+  return {
+    db,
+    clock,
+    random,
+    cloud,
+    config,
+    workshop,
+    tenant,
+    as,
+    asSystem,
+    cannot,
+    stepOnce,
+    running,
+    /** Guests stop talking, or talk again. */
+    silence(on: boolean) {
+      silent = on;
+    },
+    create: (wish: Partial<NewInstance> = {}) =>
+      as(tenant, () =>
+        create(
+          {
+            name: "db",
+            flavorId: "1",
+            volume: { sizeGb: 1 },
+            datastore: {},
+            databases: [{ name: "app" }],
+            users: [{ name: "alice", password: "secret", databases: ["app"] }],
+            nics: [],
+            access: {},
+            ...wish,
+          },
+          config,
+        ),
+      ).then((detail) => detail.instance.id),
+    row: async (id: string) => {
+      const [row] = await asSystem(() => read((tx) => tx.select().from(instance).where(eq(instance.id, id))));
+      if (!row) throw new Error(`no instance ${id}`);
+      return row;
+    },
+    operations: (id: string) => asSystem(() => timeline(id)),
+    usage: async () => Object.fromEntries((await db.owner`select resource, in_use from quota_usage`).map((row) => [row.resource as string, row.in_use as number])),
+    /** Carries everything to its end. A crash costs the lease; more than `steps` labels is a hang. */
+    async drive({ steps = 200 } = {}) {
+      let crashes = 0;
+      for (let count = 0; ; count++) {
+        const [run] = await running();
+        if (!run) return { crashes, steps: count };
+        if (count >= steps) throw new Error(`still running after ${steps} labels: ${run.kind} at ${run.label}`);
+        const result = await stepOnce({ operationId: run.id, run: run.run });
+        if (result === "crashed") {
+          crashes++;
+          clock.advance((LEASE_SECONDS + 1) * 1000);
+        } else if (result.next === "wait" || result.next === "busy") {
+          await guestsAct();
+          clock.advance(result.seconds * 1000);
+        }
+        if (result !== "crashed" && result.next === "go") await guestsAct();
+      }
+    },
+    /** Instances that exist, by what the API would find. */
+    live: () => asSystem(() => read((tx) => tx.select().from(instance).where(and(isNull(instance.deletedAt))))),
+    versionId: nameId("postgresql", "17"),
+    close: () => db.close(),
+  };
+}
+
+export type World = Awaited<ReturnType<typeof createWorld>>;

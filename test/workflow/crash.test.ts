@@ -1,0 +1,79 @@
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { crashOnce } from "#core/failpoint";
+import { resizeFlavor, resizeVolume, restart, updateAccess } from "#core/instance/change";
+import { remove } from "#core/instance/remove";
+import type { Kind } from "#core/operation/index";
+import { workflows } from "#core/workflow/index";
+import type { Workflow } from "#core/workflow/define";
+import { createWorld, type World } from "#test/support/world";
+
+/** Crash at every label, at every point around its effect, then go on with another worker. */
+let world: World;
+beforeEach(async () => {
+  world = await createWorld();
+});
+afterEach(() => world.close());
+
+const points = (kind: Kind) => {
+  const { labels, options }: Workflow = workflows[kind];
+  const names = Object.keys(labels);
+  // Labels of a rollback run only after a failure; they have a test of their own.
+  const forward = options.rollback ? names.slice(0, names.indexOf(options.rollback)) : names;
+  return forward.flatMap((label) => ["before", "effect", "committed"].map((when) => `${kind}.${label}.${when}`));
+};
+
+const changes: Partial<Record<Kind, (id: string) => Promise<void>>> = {
+  restart: (id) => restart(id),
+  resize_flavor: (id) => resizeFlavor(id, "2", world.config),
+  resize_volume: (id) => resizeVolume(id, 3, world.config),
+  update_access: (id) => updateAccess(id, { allowed_cidrs: ["10.0.0.0/8"] }),
+};
+
+describe("create", () => {
+  test.each(points("create"))("survives a crash at %s with one server, one volume and one port", async (point) => {
+    const disarm = crashOnce(point);
+    const id = await world.create();
+    const { crashes } = await world.drive();
+    disarm();
+    expect(crashes).toBe(1);
+    expect(await world.row(id)).toMatchObject({ task: "NONE", serverState: "ACTIVE", serviceStatus: "healthy" });
+    const { servers, volumes, ports } = world.cloud.all();
+    expect([servers.length, volumes.length, ports.length]).toEqual([1, 1, 1]);
+    expect(await world.usage()).toMatchObject({ instances: 1, ram: 512, volumes: 1 });
+  });
+});
+
+describe("destroy", () => {
+  test.each(points("destroy"))("survives a crash at %s and leaves nothing", async (point) => {
+    const id = await world.create();
+    await world.drive();
+    const disarm = crashOnce(point);
+    await world.as(world.tenant, () => remove(id));
+    const { crashes } = await world.drive();
+    disarm();
+    expect(crashes).toBe(1);
+    expect((await world.row(id)).deletedAt).not.toBeNull();
+    expect(world.cloud.all()).toEqual({ servers: [], volumes: [], ports: [] });
+    expect(await world.usage()).toMatchObject({ instances: 0, ram: 0, volumes: 0 });
+  });
+});
+
+describe.each(Object.keys(changes) as Kind[])("%s", (kind) => {
+  test.each(points(kind))("survives a crash at %s and ends as without it", async (point) => {
+    const id = await world.create();
+    await world.drive();
+    const disarm = crashOnce(point);
+    await world.as(world.tenant, () => changes[kind]?.(id) ?? Promise.resolve());
+    const { crashes } = await world.drive();
+    disarm();
+    expect(crashes).toBe(1);
+    const row = await world.row(id);
+    expect(row).toMatchObject({ task: "NONE", faultMessage: null });
+    const [last] = await world.operations(id);
+    expect(last).toMatchObject({ kind, outcome: "done" });
+    expect(world.cloud.all().servers).toHaveLength(1);
+    if (kind === "resize_flavor") expect([row.flavorId, (await world.usage()).ram]).toEqual(["2", 1024]);
+    if (kind === "resize_volume") expect([row.volumeGb, (await world.usage()).volumes]).toEqual([3, 3]);
+    if (kind === "update_access") expect(row.access).toEqual({ is_public: false, allowed_cidrs: ["10.0.0.0/8"] });
+  });
+});
