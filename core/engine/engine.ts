@@ -1,0 +1,65 @@
+import type { Inventory, JobSpec } from "#core/guest/protocol";
+
+/** The machine an agent finds itself on; written by whoever started the agent. */
+export interface Machine {
+  /** The agent's own files (keys, journal); nobody else may read them. */
+  stateDirectory: string;
+  /** Root of the data volume; the engine's data lives in a folder below. */
+  volumeDirectory: string;
+  /** Unix sockets and other things that need not survive; a short path. */
+  runDirectory: string;
+  /** Where the engine's programs are, e.g. `.../pg17/native`. */
+  engineDirectory: string;
+  address: string;
+  port: number;
+  /** The uid and gid the engine runs as; absent where the agent cannot change its uid. */
+  engineUser?: { uid: number; gid: number };
+}
+
+/** Settings that come from the instance's shape and outlive restarts of the agent. */
+export interface Settings {
+  memoryMb: number;
+  volumeGb: number;
+  /** CIDRs that may connect; null = everyone, empty = nobody. */
+  cidrs: string[] | null;
+}
+
+export type Health = "healthy" | "running" | "shutdown" | "crashed";
+
+/**
+ * One kind of database server, as the agent drives it. Every method may be called again
+ * after a crash in its middle and then ends as one call would have.
+ */
+export interface Engine {
+  readonly version: string;
+  /** True once `initialise` has finished for this volume. */
+  initialised(): Promise<boolean>;
+  initialise(): Promise<void>;
+  /** Brings the server up with these settings, or adopts the one that runs. Returns when it takes connections. */
+  start(settings: Settings): Promise<void>;
+  /** Orderly and fast; resolves when the process is gone. Not running = success. */
+  stop(): Promise<void>;
+  restart(settings: Settings): Promise<void>;
+  /** Access rules, without restart. */
+  applyAccess(settings: Settings): Promise<void>;
+  /** Puts the certificate and its key in force, without restart where the engine can. PEM. */
+  installCertificate(certificate: string, key: string, ca: string): Promise<void>;
+  health(): Promise<Health>;
+  /** Resolves when the server process ends, however it ends. */
+  exited(): Promise<void>;
+  inventory(): Promise<Inventory>;
+  /** Bytes. */
+  usage(): Promise<{ usedBytes: number; totalBytes: number }>;
+  createDatabases(spec: JobSpec<"create_databases">): Promise<void>;
+  deleteDatabase(spec: JobSpec<"delete_database">): Promise<void>;
+  createUsers(spec: JobSpec<"create_users">): Promise<void>;
+  changePasswords(spec: JobSpec<"change_passwords">): Promise<void>;
+  updateUser(spec: JobSpec<"update_user">): Promise<void>;
+  deleteUser(spec: JobSpec<"delete_user">): Promise<void>;
+  grant(spec: JobSpec<"grant">): Promise<void>;
+  revoke(spec: JobSpec<"revoke">): Promise<void>;
+  enableRoot(spec: JobSpec<"enable_root">): Promise<void>;
+  disableRoot(spec: JobSpec<"disable_root">): Promise<void>;
+  /** Closes what the agent itself holds open (connections, watchers). The server goes on. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,32 @@
+import { isIP } from "node:net";
+import { badRequest } from "#core/error";
+import { shown, superuser } from "#core/engine/postgresql/names";
+
+/**
+ * `pg_hba.conf`, first match wins. The agent's role comes in by the private socket and nowhere
+ * else, nobody else does by it; tenants come by TCP from the networks named, and always with a password.
+ */
+export function accessText(cidrs: string[] | null): string {
+  const tcp = networks(cidrs).map((cidr) => `host all all ${cidr} scram-sha-256`);
+  return [
+    `local all ${superuser} scram-sha-256`,
+    "local all all reject",
+    `host all ${superuser} all reject`,
+    "host replication all all reject",
+    ...tcp,
+    "host all all all reject",
+    "",
+  ].join("\n");
+}
+
+/** In PostgreSQL's spelling. AppError `badRequest` for what is no network. */
+export const networks = (cidrs: string[] | null): string[] => (cidrs ?? ["0.0.0.0/0", "::/0"]).map(network);
+
+function network(cidr: string): string {
+  const [address = "", bits, ...more] = cidr.split("/");
+  const kind = address.includes("%") ? 0 : isIP(address);
+  const longest = kind === 4 ? 32 : 128;
+  const isLength = bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= longest);
+  if (kind === 0 || !isLength || more.length > 0) throw badRequest(`${shown(cidr)} is no network in CIDR notation.`, { reason: "access.cidr", final: true });
+  return `${address}/${bits ?? longest}`;
+}

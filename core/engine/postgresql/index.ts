@@ -1,0 +1,118 @@
+import { systemClock, type Clock } from "#core/clock";
+import type { Engine, Health, Machine, Settings } from "#core/engine/engine";
+import { AppError } from "#core/error";
+import { accessText, networks } from "#core/engine/postgresql/access";
+import { asRoot, hydrate, privateDirectory } from "#core/engine/postgresql/cluster";
+import { Connections } from "#core/engine/postgresql/connections";
+import { createDatabases, deleteDatabase, establish } from "#core/engine/postgresql/databases";
+import { place } from "#core/engine/postgresql/files";
+import { inventory } from "#core/engine/postgresql/inventory";
+import { eventually } from "#core/engine/postgresql/process";
+import { deleteUser } from "#core/engine/postgresql/removal";
+import { disableRoot, enableRoot } from "#core/engine/postgresql/root";
+import { Server } from "#core/engine/postgresql/server";
+import { settingsText } from "#core/engine/postgresql/settings";
+import { placeCertificate } from "#core/engine/postgresql/tls";
+import { usageOf } from "#core/engine/postgresql/usage";
+import { changePasswords, createUsers, grant, revoke, updateUser } from "#core/engine/postgresql/users";
+import { checkMajor, initialiseVolume, isInitialised, layout } from "#core/engine/postgresql/volume";
+
+export { adoptVolume, prepareVolume } from "#core/engine/postgresql/volume";
+
+const answerMs = 3_000;
+const reloadMs = 10_000;
+
+/** PostgreSQL on one machine, as the agent drives it. `version` is the datastore version's name, e.g. `17`. */
+export function createPostgresql(machine: Machine, version: string, clock: Clock = systemClock): Engine {
+  const files = layout(machine.volumeDirectory);
+  const connections = new Connections(machine, files, clock);
+  const server = new Server(machine, files, clock);
+  const user = asRoot() ? machine.engineUser : undefined;
+  let volumeGb: number | undefined;
+
+  async function configure(settings: Settings): Promise<void> {
+    volumeGb = settings.volumeGb;
+    const readable = user ? { mode: 0o640, gid: user.gid } : {};
+    await place(files.access, accessText(settings.cidrs), readable);
+    await place(files.settings, settingsText(machine, files, settings), readable);
+  }
+
+  /** Resolves when new sessions come under the settings on disk: the postmaster has read them then, access rules and certificate too. */
+  async function reload(): Promise<void> {
+    const loaded = () => connections.fresh((sql) => sql<{ at: string }[]>`select pg_conf_load_time()::text as at`).then(([row]) => row?.at);
+    const before = await loaded();
+    await connections.main((sql) => sql`select pg_reload_conf()`);
+    if (await eventually(async () => (await loaded()) !== before, reloadMs, clock)) return;
+    throw new AppError("serviceUnavailable", "The database server does not take up its new settings.", { reason: "engine.reload", next: "Try again." });
+  }
+
+  async function bring(settings: Settings): Promise<void> {
+    if (!(await isInitialised(files))) throw new AppError("conflict", "The volume holds no database cluster yet.", { reason: "engine.absent", final: true });
+    await checkMajor(files, machine.engineDirectory);
+    const runs = (await server.pid()) !== undefined;
+    await connections.close();
+    if (!runs) await privateDirectory(machine.runDirectory, user);
+    await configure(settings);
+    await server.start();
+    if (runs) await reload();
+    await establish(connections);
+  }
+
+  async function end(): Promise<void> {
+    await connections.close();
+    await server.stop();
+  }
+
+  return {
+    version,
+    initialised: () => isInitialised(files),
+    async initialise() {
+      await hydrate(machine.engineDirectory);
+      await initialiseVolume(machine);
+    },
+    start: bring,
+    stop: end,
+    async restart(settings) {
+      await end();
+      await bring(settings);
+    },
+    async applyAccess(settings) {
+      await configure(settings);
+      if ((await server.pid()) === undefined) return;
+      await reload();
+      // Rules are looked at when a session begins; those of networks that are out now end.
+      const allowed = networks(settings.cidrs).join(",");
+      await connections.main(
+        (sql) => sql`
+          select pg_terminate_backend(pid) from pg_stat_activity
+          where client_addr is not null
+            and not exists (select from unnest(string_to_array(${allowed}, ',')::inet[]) as net where client_addr <<= net)`,
+      );
+    },
+    async installCertificate(certificate, key, ca) {
+      await placeCertificate(machine, files, { certificate, key, ca });
+      if ((await server.pid()) !== undefined) await reload();
+    },
+    async health(): Promise<Health> {
+      if ((await server.pid()) === undefined) return (await server.endedInOrder()) ? "shutdown" : "crashed";
+      return (await connections.answers(answerMs)) ? "healthy" : "running";
+    },
+    exited: () => server.exited(),
+    inventory: () => inventory(connections),
+    usage: () => usageOf(machine.volumeDirectory, volumeGb),
+    createDatabases: ({ databases }) => createDatabases(connections, databases),
+    deleteDatabase: ({ name }) => deleteDatabase(connections, name),
+    createUsers: ({ users }) => createUsers(connections, users),
+    changePasswords: ({ users }) => changePasswords(connections, users),
+    updateUser: (spec) => updateUser(connections, spec),
+    deleteUser: ({ name }) => deleteUser(connections, name, clock),
+    grant: (spec) => grant(connections, spec),
+    revoke: (spec) => revoke(connections, spec),
+    enableRoot: ({ verifier }) => enableRoot(connections, verifier),
+    disableRoot: ({ verifier }) => disableRoot(connections, verifier, clock),
+    async close() {
+      server.close();
+      await connections.close();
+    },
+  };
+}

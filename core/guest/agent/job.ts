@@ -1,0 +1,120 @@
+import type { Engine, Settings } from "#core/engine/engine";
+import { AppError, describe } from "#core/error";
+import type { JsonFile } from "#core/guest/agent/file";
+import type { Tls } from "#core/guest/agent/keys";
+import type { Supervisor } from "#core/guest/agent/supervisor";
+import { jobs, PROTOCOL, type JobKind, type JobSpec } from "#core/guest/protocol";
+
+/** What jobs work on. */
+export interface Host {
+  engine: Engine;
+  supervisor: Supervisor;
+  settings: JsonFile<Settings | null>;
+  /** The engine's certificate; undefined before enrolment. */
+  tls: () => Tls | undefined;
+}
+
+interface Handler<K extends JobKind> {
+  /** Whether the server must take connections before the job begins. */
+  online: boolean;
+  run(host: Host, spec: JobSpec<K>): Promise<void>;
+}
+
+/** Changes the settings and keeps them, so that the next agent starts the server with them too. */
+async function adjust(host: Host, change: Partial<Settings>): Promise<Settings> {
+  const present = host.settings.value;
+  if (!present) throw new AppError("conflict", "The database server has not been set up", { reason: "engine.absent" });
+  const settings = { ...present, ...change };
+  await host.settings.update(settings);
+  return settings;
+}
+
+async function restart(host: Host, change: Partial<Settings>): Promise<void> {
+  const settings = await adjust(host, change);
+  await host.supervisor.bring(() => host.engine.restart(settings));
+}
+
+const handlers: { [K in JobKind]: Handler<K> } = {
+  prepare: {
+    online: false,
+    run: async ({ engine, supervisor, settings, tls }, { memoryMb, volumeGb, cidrs, databases, users }) => {
+      await supervisor.bring(async () => {
+        const wanted = { memoryMb, volumeGb, cidrs };
+        await engine.initialise();
+        await settings.update(wanted);
+        await engine.start(wanted);
+        const pair = tls();
+        if (pair) await engine.installCertificate(pair.certificate, pair.key, pair.ca);
+      });
+      if (databases.length > 0) await engine.createDatabases({ databases });
+      if (users.length > 0) await engine.createUsers({ users });
+    },
+  },
+  restart: { online: false, run: (host) => restart(host, {}) },
+  configure: { online: false, run: (host, { memoryMb }) => restart(host, { memoryMb }) },
+  grow_volume: { online: false, run: async (host, { volumeGb }) => void (await adjust(host, { volumeGb })) },
+  access: { online: true, run: async (host, { cidrs }) => host.engine.applyAccess(await adjust(host, { cidrs })) },
+  create_databases: { online: true, run: ({ engine }, spec) => engine.createDatabases(spec) },
+  delete_database: { online: true, run: ({ engine }, spec) => engine.deleteDatabase(spec) },
+  create_users: { online: true, run: ({ engine }, spec) => engine.createUsers(spec) },
+  change_passwords: { online: true, run: ({ engine }, spec) => engine.changePasswords(spec) },
+  update_user: { online: true, run: ({ engine }, spec) => engine.updateUser(spec) },
+  delete_user: { online: true, run: ({ engine }, spec) => engine.deleteUser(spec) },
+  grant: { online: true, run: ({ engine }, spec) => engine.grant(spec) },
+  revoke: { online: true, run: ({ engine }, spec) => engine.revoke(spec) },
+  enable_root: { online: true, run: ({ engine }, spec) => engine.enableRoot(spec) },
+  disable_root: { online: true, run: ({ engine }, spec) => engine.disableRoot(spec) },
+};
+
+/** How long a job waits for a server that is being restarted, and how often it is begun again after a crash under it. */
+const availableMs = 30_000;
+const tries = 3;
+
+const isKind = (kind: string): kind is JobKind => Object.hasOwn(jobs, kind);
+
+/**
+ * Does one job. A crash of the server in its middle is waited out and the job done again, as
+ * every kind is idempotent. Throws AppError, or the engine's own error.
+ */
+export async function perform(host: Host, kind: string, spec: Record<string, unknown>): Promise<void> {
+  if (!isKind(kind)) {
+    throw new AppError("badRequest", `This agent knows no job "${kind.slice(0, 64)}"; it speaks protocol ${PROTOCOL}`, { reason: "job.unknown" });
+  }
+  await run(host, kind, spec);
+}
+
+async function run<K extends JobKind>(host: Host, kind: K, spec: Record<string, unknown>): Promise<void> {
+  const handler: Handler<K> = handlers[kind];
+  const parsed = jobs[kind].safeParse(spec);
+  if (!parsed.success) {
+    const where = parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`).slice(0, 10).join("; ");
+    throw new AppError("badRequest", `The job "${kind}" is not of the form this agent expects: ${where}`, { reason: "job.invalid" });
+  }
+  for (let left = tries - 1; ; left--) {
+    if (handler.online) await host.supervisor.available(availableMs);
+    const crashes = host.supervisor.crashes;
+    try {
+      // The schema was looked up by the same kind; the compiler does not carry that through the index.
+      return await handler.run(host, parsed.data as JobSpec<K>);
+    } catch (error) {
+      // A connection breaks before the end of its server is seen.
+      await host.supervisor.check();
+      if (left === 0 || !handler.online || host.supervisor.crashes === crashes) throw error;
+    }
+  }
+}
+
+/** Words for the user: bounded, and without what the job carried in confidence. */
+export function explain(error: unknown, spec: Record<string, unknown>): string {
+  let text = describe(error);
+  if (error instanceof AppError && error.next) text += ` ${error.next}`;
+  for (const secret of secretsOf(spec)) text = text.replaceAll(secret, "***");
+  return text.replace(/SCRAM-SHA-256\$[^\s'"]*/g, "***").replace(/-----BEGIN[^]*?(-----END[^-]*-----|$)/g, "***").slice(0, 2000);
+}
+
+function secretsOf(value: unknown): string[] {
+  if (typeof value !== "object" || value === null) return [];
+  return Object.entries(value).flatMap(([name, inner]) =>
+    typeof inner !== "string" ? secretsOf(inner) : /verifier|password|secret|key/i.test(name) && inner !== "" ? [inner] : [],
+  );
+}

@@ -1,0 +1,124 @@
+import { Agent, request } from "node:https";
+import type * as z from "zod";
+import type { Clock } from "#core/clock";
+import { AppError } from "#core/error";
+import type { Keys } from "#core/guest/agent/keys";
+import type { Sequence } from "#core/guest/agent/sequence";
+import { headers, signedText, type Boot } from "#core/guest/protocol";
+
+/** Bytes of a reply at most: a hundred jobs of a hundred users stay far below. */
+const replyLimit = 8 * 1024 * 1024;
+
+export interface Post<S extends z.ZodType> {
+  /** Below the boot URL, e.g. `/sync`. */
+  path: string;
+  body: unknown;
+  reply: S;
+  timeoutMs: number;
+  /** Gives the request up; it may have been processed all the same. */
+  signal: AbortSignal;
+}
+
+/**
+ * The way to the control plane: HTTPS on one kept connection, with a server that proves itself
+ * by the boot CA and nothing else. Failures are AppErrors: `unauthorized` when the server
+ * answers 401, `forbidden` when it answers 403 or 410, else `serviceUnavailable`.
+ */
+export class Link {
+  readonly #boot: Boot;
+  readonly #keys: Keys;
+  readonly #sequence: Sequence;
+  readonly #clock: Clock;
+  readonly #agent: Agent;
+
+  constructor(boot: Boot, keys: Keys, sequence: Sequence, clock: Clock) {
+    this.#boot = boot;
+    this.#keys = keys;
+    this.#sequence = sequence;
+    this.#clock = clock;
+    // Two, because a connection that was given up may still be closing when the next request starts.
+    this.#agent = new Agent({ keepAlive: true, maxSockets: 2, maxFreeSockets: 1, ca: boot.ca, minVersion: "TLSv1.2" });
+  }
+
+  /** A request that proves nothing: only for enrolment, whose body carries the token. */
+  async plain<S extends z.ZodType>(post: Post<S>): Promise<z.output<S>> {
+    return this.#send(post, JSON.stringify(post.body), {});
+  }
+
+  /** A request signed with the present key, under a number of its own. */
+  async signed<S extends z.ZodType>(post: Post<S>): Promise<z.output<S>> {
+    const { instanceId, generation } = this.#boot;
+    const body = JSON.stringify(post.body);
+    const sequence = await this.#sequence.next();
+    return this.#send(post, body, {
+      [headers.instance]: instanceId,
+      [headers.generation]: String(generation),
+      [headers.sequence]: String(sequence),
+      [headers.signature]: this.#keys.sign(signedText(this.#url(post.path).pathname, instanceId, generation, sequence, body)),
+    });
+  }
+
+  close(): void {
+    this.#agent.destroy();
+  }
+
+  #url(path: string): URL {
+    return new URL(`${this.#boot.url.replace(/\/$/, "")}${path}`);
+  }
+
+  async #send<S extends z.ZodType>(post: Post<S>, body: string, extra: Record<string, string>): Promise<z.output<S>> {
+    const { status, text } = await this.#exchange(post, body, extra);
+    if (status === 401) throw new AppError("unauthorized", `${post.path} was answered with 401`, { reason: "guest.refused", final: true });
+    if (status === 403 || status === 410) throw new AppError("forbidden", `${post.path} was answered with ${status}`, { reason: "guest.refused", final: true });
+    if (status < 200 || status > 299) throw new AppError("serviceUnavailable", `${post.path} was answered with ${status}`);
+    let value: unknown;
+    try {
+      value = text === "" ? {} : JSON.parse(text);
+    } catch {
+      // The parser's message quotes the text, which may hold a verifier.
+      throw new AppError("serviceUnavailable", `${post.path} was answered with something that is not JSON`);
+    }
+    const parsed = post.reply.safeParse(value);
+    if (parsed.success) return parsed.data;
+    const where = parsed.error.issues.map((issue) => issue.path.join(".")).slice(0, 10).join(", ");
+    throw new AppError("serviceUnavailable", `${post.path} was answered with a message of another form (${where})`);
+  }
+
+  async #exchange(post: Pick<Post<z.ZodType>, "path" | "timeoutMs" | "signal">, body: string, extra: Record<string, string>) {
+    const given = new AbortController();
+    const ended = new AbortController();
+    const giveUp = () => given.abort();
+    if (post.signal.aborted) giveUp();
+    post.signal.addEventListener("abort", giveUp, { once: true });
+    void this.#clock.sleep(post.timeoutMs, ended.signal).then(giveUp);
+    try {
+      return await this.#once(this.#url(post.path), body, extra, given.signal);
+    } catch (cause) {
+      const why = given.signal.aborted ? "was given up" : cause instanceof Error ? cause.message : "failed";
+      throw new AppError("serviceUnavailable", `${post.path}: ${why}`, { cause });
+    } finally {
+      ended.abort();
+      post.signal.removeEventListener("abort", giveUp);
+    }
+  }
+
+  #once(url: URL, body: string, extra: Record<string, string>, signal: AbortSignal): Promise<{ status: number; text: string }> {
+    return new Promise((resolve, reject) => {
+      const bytes = Buffer.from(body);
+      const options = { method: "POST", agent: this.#agent, signal, headers: { "content-type": "application/json", "content-length": bytes.length, ...extra } };
+      const sent = request(url, options, (reply) => {
+        const parts: Buffer[] = [];
+        let size = 0;
+        reply.on("data", (part: Buffer) => {
+          size += part.length;
+          if (size > replyLimit) sent.destroy(new Error("the reply is too long"));
+          else parts.push(part);
+        });
+        reply.on("error", reject);
+        reply.on("end", () => resolve({ status: reply.statusCode ?? 0, text: Buffer.concat(parts).toString("utf8") }));
+      });
+      sent.on("error", reject);
+      sent.end(bytes);
+    });
+  }
+}

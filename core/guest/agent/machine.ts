@@ -1,0 +1,18 @@
+import * as z from "zod";
+import type { Machine, Settings } from "#core/engine/engine";
+
+/** `machine.json`, as whoever starts the agent writes it. */
+export const MachineFile = z.object({
+  stateDirectory: z.string(),
+  volumeDirectory: z.string(),
+  runDirectory: z.string(),
+  engineDirectory: z.string(),
+  address: z.string(),
+  port: z.number().int().min(1).max(65535),
+  engineUser: z.object({ uid: z.number().int().nonnegative(), gid: z.number().int().nonnegative() }).exactOptional(),
+}) satisfies z.ZodType<Machine>;
+
+/** `settings.json` in the state directory; null until the first `prepare`. */
+export const SettingsFile = z
+  .object({ memoryMb: z.number(), volumeGb: z.number(), cidrs: z.array(z.string()).nullable() })
+  .nullable() satisfies z.ZodType<Settings | null>;

@@ -1,0 +1,106 @@
+import { createHash } from "node:crypto";
+import type { Clock } from "#core/clock";
+import type { Engine } from "#core/engine/engine";
+import { describe } from "#core/error";
+import { bounded } from "#core/guest/agent/bounded";
+import type { ServiceStatus, Supervisor } from "#core/guest/agent/supervisor";
+import type { Inventory, Report } from "#core/guest/protocol";
+import { log } from "#core/log";
+
+const healthEveryMs = 10_000;
+const inventoryEveryMs = 60_000;
+const usageEveryMs = 30_000;
+/** An answer that comes later than this is not waited for. */
+const answerMs = 20_000;
+
+const digest = (inventory: Inventory) => createHash("sha256").update(JSON.stringify(inventory)).digest("hex");
+
+/** Looks at the engine from time to time and knows what the server has not been told yet. */
+export class Monitor {
+  readonly #engine: Engine;
+  readonly #supervisor: Supervisor;
+  readonly #clock: Clock;
+  readonly #version: string;
+  readonly #changed: () => void;
+  #inventory: { value: Inventory; hash: string } | undefined;
+  #toldHash: string | undefined;
+  #toldStatus: ServiceStatus | undefined;
+  #toldCrashes = 0;
+  #usage: { usedBytes: number; totalBytes: number } | undefined;
+
+  constructor(engine: Engine, supervisor: Supervisor, clock: Clock, version: string, changed: () => void) {
+    this.#engine = engine;
+    this.#supervisor = supervisor;
+    this.#clock = clock;
+    this.#version = version;
+    this.#changed = changed;
+  }
+
+  /** Ends with the signal. */
+  async run(signal: AbortSignal): Promise<void> {
+    await Promise.all([
+      this.#every(healthEveryMs, signal, () => this.#supervisor.check()),
+      this.#every(usageEveryMs, signal, () => this.measure()),
+      this.#every(inventoryEveryMs, signal, async () => {
+        await this.look();
+        if (this.untold) this.#changed();
+      }),
+    ]);
+  }
+
+  /** Takes stock of what the engine holds; a server that is down holds what it held. Wakes nobody. */
+  async look(): Promise<void> {
+    if (this.#supervisor.status !== "healthy") return;
+    try {
+      const answer = await bounded(this.#clock, answerMs, this.#engine.inventory());
+      if (answer) this.#inventory = { value: answer.value, hash: digest(answer.value) };
+      else log.warn("the inventory takes too long");
+    } catch (error) {
+      log.warn("the inventory could not be taken", { error: describe(error) });
+    }
+  }
+
+  /** Measures the volume, once there is one in use. The next request carries it; nobody is woken for it. */
+  async measure(): Promise<void> {
+    if (this.#supervisor.status === "building") return;
+    try {
+      const answer = await bounded(this.#clock, answerMs, this.#engine.usage());
+      if (answer) this.#usage = answer.value;
+      else log.warn("measuring the volume takes too long");
+    } catch (error) {
+      log.warn("the volume could not be measured", { error: describe(error) });
+    }
+  }
+
+  /** A crash is reported even if the server is back before the report leaves. */
+  report(): Report {
+    const news = this.#inventory && this.#inventory.hash !== this.#toldHash;
+    return {
+      serviceStatus: this.#supervisor.crashes > this.#toldCrashes ? "crashed" : this.#supervisor.status,
+      agentVersion: this.#version,
+      engineVersion: this.#engine.version,
+      ...(this.#usage && { volumeUsedBytes: this.#usage.usedBytes, volumeTotalBytes: this.#usage.totalBytes }),
+      ...(news && { inventory: this.#inventory?.value }),
+    };
+  }
+
+  /** The server has this report. `crashes` as it was when the report was made. */
+  delivered(report: Report, crashes: number): void {
+    this.#toldStatus = report.serviceStatus;
+    this.#toldCrashes = crashes;
+    if (report.inventory) this.#toldHash = digest(report.inventory);
+  }
+
+  /** True while the server has not heard of the present state. */
+  get untold(): boolean {
+    const { status, crashes } = this.#supervisor;
+    return status !== this.#toldStatus || crashes > this.#toldCrashes || this.#inventory?.hash !== this.#toldHash;
+  }
+
+  async #every(ms: number, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
+    while (!signal.aborted) {
+      await work();
+      await this.#clock.sleep(ms, signal);
+    }
+  }
+}

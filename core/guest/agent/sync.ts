@@ -1,0 +1,203 @@
+import * as z from "zod";
+import type { Clock } from "#core/clock";
+import { AppError, describe } from "#core/error";
+import { Backoff } from "#core/guest/agent/backoff";
+import type { Journal } from "#core/guest/agent/journal";
+import type { Keys } from "#core/guest/agent/keys";
+import type { Link } from "#core/guest/agent/link";
+import type { Monitor } from "#core/guest/agent/monitor";
+import type { Runner } from "#core/guest/agent/runner";
+import type { Supervisor } from "#core/guest/agent/supervisor";
+import { EnrolReply, PROTOCOL, SyncReply, type Boot, type EnrolRequest, type RotateRequest, type SyncRequest } from "#core/guest/protocol";
+import type { Random } from "#core/id";
+import { log } from "#core/log";
+
+/** How long the server may hold a request of an agent with nothing to tell. */
+const holdSeconds = 25;
+const replyTimeoutMs = 15_000;
+/** While a job runs its end is what comes next; a request meanwhile is a sign of life. */
+const busyPauseMs = 2_000;
+/** Results that the server took without acknowledging them are sent again after this. */
+const unheardPauseMs = 1_000;
+/** A server that neither holds nor sets a pace is not asked more often than this. */
+const leastPauseMs = 250;
+
+/** A job this agent does not understand is its runner's to refuse, not a reason to lose the others. */
+const Reply = SyncReply.extend({
+  jobs: z.array(z.object({ id: z.uuid(), kind: z.string(), spec: z.record(z.string(), z.unknown()).catch({}) })),
+});
+
+export interface Parts {
+  boot: Boot;
+  keys: Keys;
+  link: Link;
+  journal: Journal;
+  runner: Runner;
+  monitor: Monitor;
+  supervisor: Supervisor;
+  clock: Clock;
+  random: Random;
+}
+
+/**
+ * The conversation with the control plane: one request at a time, so that numbers arrive in
+ * order. A held request is given up as soon as there is something to tell.
+ */
+export class Sync {
+  readonly #p: Parts;
+  readonly #ending = new AbortController();
+  readonly #backoff: Backoff;
+  readonly #rotateBackoff: Backoff;
+  #rotateAfterSeconds = 0;
+  #rotateNotBefore = 0;
+  /** Given up when something changes: the held request, or the pause between two. */
+  #idle: AbortController | undefined;
+  #unsaid = true;
+
+  constructor(parts: Parts) {
+    this.#p = parts;
+    this.#backoff = new Backoff(50, 30_000, parts.random);
+    this.#rotateBackoff = new Backoff(1_000, 300_000, parts.random);
+  }
+
+  /** There is something to tell. */
+  changed(): void {
+    this.#unsaid = true;
+    this.#idle?.abort();
+  }
+
+  /** Ends what is under way. */
+  stop(): void {
+    this.#ending.abort();
+    this.#idle?.abort();
+  }
+
+  /** "refused": the server wants no more of this agent, for good. */
+  async run(): Promise<"refused" | "stopped"> {
+    const { keys, runner, clock } = this.#p;
+    if (!keys.tls && !(await this.#enrol())) return this.#ended ? "stopped" : "refused";
+    runner.kick();
+    let refusals = 0;
+    while (!this.#ended) {
+      let pauseMs: number;
+      try {
+        pauseMs = await this.#exchange();
+        this.#backoff.reset();
+        refusals = 0;
+      } catch (error) {
+        if (this.#ended || this.#idle?.signal.aborted) continue; // Given up by us.
+        if (error instanceof AppError && error.code === "unauthorized") {
+          // Each key is tried twice: something on the way may have sent one request twice, and
+          // the note of a finished rotation may have been lost together with the reply.
+          if (++refusals >= (keys.alternate() ? 4 : 2)) {
+            log.error("the control plane refuses this agent for good; the engine is left as it is", { error: describe(error) });
+            return "refused";
+          }
+        }
+        log.warn("a sync failed and is tried again", { error: describe(error) });
+        await clock.sleep(this.#backoff.next(), this.#ending.signal);
+        continue;
+      }
+      await this.#rotate();
+      await this.#pause(pauseMs);
+    }
+    return "stopped";
+  }
+
+  /** One last report, without waiting for an answer longer than `ms`. */
+  async farewell(ms: number): Promise<void> {
+    if (!this.#p.keys.tls) return;
+    const body = { protocol: PROTOCOL, report: this.#p.monitor.report(), results: this.#p.journal.results(), holdSeconds: 0 } satisfies SyncRequest;
+    await this.#p.link.signed({ path: "/sync", body, reply: z.unknown(), timeoutMs: ms, signal: new AbortController().signal });
+  }
+
+  get #ended(): boolean {
+    return this.#ending.signal.aborted;
+  }
+
+  /** True once enrolled; false when refused or stopped. The keys are the same at every attempt. */
+  async #enrol(): Promise<boolean> {
+    const { boot, keys, link, clock, random, supervisor } = this.#p;
+    const backoff = new Backoff(50, 15_000, random);
+    const { instanceId, generation, token } = boot;
+    const body = { protocol: PROTOCOL, instanceId, generation, token, publicKey: keys.publicKey, tlsPublicKey: keys.tlsPublicKey } satisfies EnrolRequest;
+    while (!this.#ended) {
+      try {
+        await keys.enrolled(await link.plain({ path: "/enrol", body, reply: EnrolReply, timeoutMs: replyTimeoutMs, signal: this.#ending.signal }));
+        log.info("enrolled", { generation });
+        if (keys.tls) await supervisor.certify(keys.tls).catch((error: unknown) => log.error("the certificate was not installed", { error: describe(error) }));
+        return true;
+      } catch (error) {
+        if (this.#ended) break;
+        if (error instanceof AppError && (error.code === "unauthorized" || error.code === "forbidden")) {
+          log.error("enrolment is refused; the engine is left as it is", { error: describe(error) });
+          return false;
+        }
+        log.warn("enrolment failed and is tried again", { error: describe(error) });
+        await clock.sleep(backoff.next(), this.#ending.signal);
+      }
+    }
+    return false;
+  }
+
+  /** One request and its answer. Returns how long to pause, in milliseconds. */
+  async #exchange(): Promise<number> {
+    const { journal, monitor, supervisor, runner, link, clock } = this.#p;
+    const began = clock.now().getTime();
+    const crashes = supervisor.crashes;
+    const results = journal.results();
+    const held = runner.busy || results.length > 0 || monitor.untold ? 0 : holdSeconds;
+    const report = monitor.report();
+    const body = { protocol: PROTOCOL, report, results, holdSeconds: held } satisfies SyncRequest;
+    this.#unsaid = false;
+    this.#idle = held > 0 ? new AbortController() : undefined;
+    const signal = this.#idle?.signal ?? this.#ending.signal;
+    const reply = await link.signed({ path: "/sync", body, reply: Reply, timeoutMs: held * 1000 + replyTimeoutMs, signal });
+    this.#idle = undefined;
+    monitor.delivered(report, crashes);
+    this.#rotateAfterSeconds = reply.rotateAfterSeconds;
+    await this.#keep(reply);
+    runner.kick();
+    if (runner.busy) return busyPauseMs;
+    if (journal.results().length > 0) return Math.max(reply.pollSeconds * 1000, unheardPauseMs);
+    const tooSoon = held > 0 && clock.now().getTime() - began < leastPauseMs;
+    return Math.max(reply.pollSeconds * 1000, tooSoon ? leastPauseMs : 0);
+  }
+
+  async #pause(ms: number): Promise<void> {
+    if (ms === 0 || this.#unsaid || this.#ended || this.#p.monitor.untold) return;
+    this.#idle = new AbortController();
+    await this.#p.clock.sleep(ms, this.#idle.signal);
+    this.#idle = undefined;
+  }
+
+  /** Replaces the signing key when it is old. A failure is tried again with the same new key. */
+  async #rotate(): Promise<void> {
+    const { keys, link, clock } = this.#p;
+    const now = clock.now().getTime();
+    try {
+      // Only the reply to the rotation was lost: the server has just accepted the new key.
+      if (keys.alternated) await keys.rotated();
+      if (now < this.#rotateNotBefore || !keys.rotationDue(this.#rotateAfterSeconds)) return;
+      const body = { publicKey: await keys.next() } satisfies RotateRequest;
+      await link.signed({ path: "/rotate", body, reply: z.unknown(), timeoutMs: replyTimeoutMs, signal: this.#ending.signal });
+      await keys.rotated();
+      this.#rotateBackoff.reset();
+      log.info("the signing key was replaced");
+    } catch (error) {
+      if (this.#ended) return;
+      this.#rotateNotBefore = now + this.#rotateBackoff.next();
+      log.warn("the rotation of the signing key failed and is tried again", { error: describe(error) });
+    }
+  }
+
+  /** A full disk keeps the agent from doing jobs, not from reporting. */
+  async #keep(reply: z.output<typeof Reply>): Promise<void> {
+    try {
+      await this.#p.journal.acknowledge(reply.acknowledged);
+      await this.#p.journal.receive(reply.jobs);
+    } catch (error) {
+      log.error("the journal could not be written", { error: describe(error) });
+    }
+  }
+}

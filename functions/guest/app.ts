@@ -1,0 +1,109 @@
+import { Hono, type Context } from "hono";
+import { bodyLimit } from "hono/body-limit";
+import type { ContentfulStatusCode } from "hono/utils/http-status";
+import type { z } from "zod";
+import { system } from "#core/actor";
+import { systemClock, type Clock } from "#core/clock";
+import { enter, now, within } from "#core/context";
+import type { Database } from "#core/db/index";
+import { AppError, describe } from "#core/error";
+import { EnrolRequest, RotateRequest, SyncRequest, type EnrolReply, type SyncReply } from "#core/guest/protocol";
+import { authenticate, enrol, pending, report, rotate, type Caller } from "#core/guest/server";
+import { log } from "#core/log";
+import { issue, type Authority } from "#core/pki";
+import type { HeldRequests } from "#functions/guest/hold";
+
+export interface GuestDeps {
+  /** Connected as `coffer_system`. */
+  db: Database;
+  authority: Authority;
+  clock?: Clock;
+  /** Where the server can hold a request; absent where it cannot. */
+  held?: HeldRequests;
+  /** Something was reported that a waiting workflow may want to see. */
+  wake(instanceId: string): void;
+  pollSeconds: number;
+  rotateAfterSeconds: number;
+}
+
+/** A report with a full inventory of a busy server stays far below this. */
+const MAX_BODY = 4 * 1024 * 1024;
+
+const statuses: Partial<Record<AppError["code"], ContentfulStatusCode>> = {
+  badRequest: 400,
+  unauthorized: 401,
+  conflict: 409,
+  serviceUnavailable: 503,
+};
+
+/** What agents call, and nothing else: its own endpoint with its own authentication. */
+export function createGuestApp(deps: GuestDeps): Hono {
+  const app = new Hono().basePath("/guest/v1");
+  app.use(bodyLimit({ maxSize: MAX_BODY, onError: (c) => c.json({ error: "The request is too large." }, 413) }));
+  app.use((_, next) => enter({ db: deps.db, actor: system("guest"), clock: deps.clock ?? systemClock }, next));
+
+  app.post("/enrol", async (c) => {
+    const request = parse(EnrolRequest, await c.req.text());
+    const { instanceId, address } = await enrol(request);
+    const certificate = await issue(deps.authority, Buffer.from(request.tlsPublicKey, "base64"), [address], now());
+    log.info("guest enrolled", { instance: instanceId });
+    return c.json({ certificate, ca: deps.authority.certificate } satisfies EnrolReply);
+  });
+
+  app.post("/rotate", signed(RotateRequest, async (_, caller, { publicKey }) => {
+    await rotate(caller, publicKey);
+    return {};
+  }));
+
+  app.post("/sync", signed(SyncRequest, async (c, caller, { report: seen, results, protocol, holdSeconds }) => {
+    const listening = deps.held?.listen(caller.instanceId, c.req.raw.signal);
+    try {
+      const changed = await report(caller, seen, results, protocol);
+      if (changed) deps.wake(caller.instanceId);
+      let jobs = await pending(caller);
+      // Results are acknowledged without delay: the guest must not repeat them meanwhile.
+      if (jobs.length === 0 && results.length === 0 && listening && holdSeconds > 0) {
+        await listening.rung(holdSeconds * 1000);
+        jobs = await pending(caller);
+      }
+      return {
+        jobs,
+        acknowledged: results.map(({ id }) => id),
+        pollSeconds: deps.pollSeconds,
+        rotateAfterSeconds: deps.rotateAfterSeconds,
+      } satisfies SyncReply;
+    } finally {
+      listening?.close();
+    }
+  }));
+
+  app.onError((error, c) => {
+    const known = error instanceof AppError ? statuses[error.code] : undefined;
+    if (!known) log.error("guest request failed", { path: c.req.path, error: describe(error) });
+    else log.warn("guest request refused", { path: c.req.path, reason: (error as AppError).reason });
+    return c.json({ error: known ? error.message : "Internal error." }, known ?? 500);
+  });
+  return app;
+}
+
+/** A handler behind the guest's signature; the instance comes from the credential only. */
+function signed<S extends z.ZodType>(schema: S, handle: (c: Context, caller: Caller, body: z.output<S>) => Promise<object>) {
+  return async (c: Context) => {
+    const body = await c.req.text();
+    const caller = await authenticate(new URL(c.req.url).pathname, (name) => c.req.header(name), body);
+    return within({ instanceId: caller.instanceId }, async () => c.json(await handle(c, caller, parse(schema, body))));
+  };
+}
+
+function parse<S extends z.ZodType>(schema: S, text: string): z.output<S> {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new AppError("badRequest", "The body is not JSON.", { reason: "guest.body", cause });
+  }
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw new AppError("badRequest", `${issue?.path.join(".") ?? "body"}: ${issue?.message ?? "invalid"}`, { reason: "guest.body" });
+}
