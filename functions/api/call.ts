@@ -1,0 +1,31 @@
+import type { Actor } from "#core/actor";
+import type { Config } from "#core/config";
+import type { Reach } from "#core/instance/index";
+import type { Links } from "#functions/api/links";
+import type { RateLimiter } from "#functions/api/rate";
+
+export type UserActor = Extract<Actor, { kind: "user" }>;
+
+/** What a handler gets: the request, understood as far as the route table can. */
+export interface Call {
+  actor: UserActor;
+  params: Record<string, string>;
+  query: URLSearchParams;
+  /** Parsed JSON; undefined when none was sent. */
+  body: unknown;
+  config: Config;
+  reach: Reach;
+  links: Links;
+  now: Date;
+  rates: RateLimiter;
+}
+
+/** Returns the body of the reply; undefined for one of zero bytes. The status is the route's. */
+export type Handler = (call: Call) => Promise<unknown>;
+
+/** A parameter of the matched path. */
+export function param(call: Call, name: string): string {
+  const value = call.params[name];
+  if (value === undefined) throw new Error(`the route has no parameter ${name}`);
+  return value;
+}

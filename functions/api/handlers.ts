@@ -1,0 +1,22 @@
+import { actionRoutes } from "#functions/api/actions";
+import type { Handler } from "#functions/api/call";
+import { catalogue } from "#functions/api/catalogue";
+import { databases } from "#functions/api/databases";
+import { instances } from "#functions/api/instances";
+import { management } from "#functions/api/management";
+import { quotas } from "#functions/api/quotas";
+import { root } from "#functions/api/root";
+import type { RouteKey } from "#functions/api/routes";
+import { users } from "#functions/api/users";
+
+/** Who answers which row of the route table; a row that is missing here answers 501. */
+export const handlers: Partial<Record<RouteKey, Handler>> = {
+  ...instances,
+  ...actionRoutes,
+  ...databases,
+  ...users,
+  ...root,
+  ...catalogue,
+  ...quotas,
+  ...management,
+};

@@ -1,0 +1,172 @@
+import { z } from "zod";
+import { AppError, badRequest, notFound } from "#core/error";
+import * as Instance from "#core/instance/index";
+import type { Access, Nic } from "#core/instance/instance.sql";
+import { timeline } from "#core/operation/index";
+import { param, type Handler } from "#functions/api/call";
+import { cidrs, databases, flavorRef, nes, nics, users, uuid, volume } from "#functions/api/fields";
+import { idMarker, limitOf } from "#functions/api/paging";
+import { parse } from "#functions/api/validation";
+import { detailed, listed, shown } from "#functions/api/views/instance";
+import { operationView } from "#functions/api/views/operation";
+
+const localities = ["affinity", "anti-affinity", "soft-affinity", "soft-anti-affinity"] as const;
+
+const access = z.object({ is_public: z.boolean().optional(), allowed_cidrs: cidrs.optional() });
+
+/** Contract §2.1. */
+const Create = z.object({
+  instance: z.object({
+    name: nes,
+    flavorRef: flavorRef.optional(),
+    volume: volume.optional(),
+    datastore: z.strictObject({ type: nes.optional(), version: nes.optional(), version_number: nes.optional() }).optional(),
+    databases: databases.optional(),
+    users: users.optional(),
+    restorePoint: z.object({ backupRef: uuid }).optional(),
+    replica_of: uuid.optional(),
+    replica_count: z.int().min(1).max(3).optional(),
+    configuration: nes.optional(),
+    availability_zone: nes.optional(),
+    nics: nics.optional(),
+    modules: z.array(z.object({ id: uuid })).optional(),
+    region_name: nes.optional(),
+    locality: z.enum(localities).optional(),
+    access: access.optional(),
+  }),
+});
+type Create = z.output<typeof Create>["instance"];
+
+export const notYet = (what: string) => new AppError("notImplemented", `${what} is not available in this installation.`, { reason: "not_implemented" });
+
+/** What belongs to replicas only, and what this installation does not offer, in the order of contract §2.1. */
+function refuse(wish: Create) {
+  if (wish.replica_of === undefined) {
+    if ((wish.replica_count ?? 1) > 1) throw badRequest("replica_count needs replica_of.", { reason: "replica.count" });
+  } else {
+    const fixed = (["flavorRef", "volume", "datastore", "databases", "users", "locality"] as const).find((key) => wish[key] !== undefined);
+    if (fixed) throw badRequest(`'${fixed}' cannot be given for a replica.`, { reason: "replica.fixed" });
+    throw notYet("Creating a replica");
+  }
+  if (wish.restorePoint) throw notYet("Restoring a backup");
+  if (wish.configuration !== undefined) throw notYet("A configuration group");
+  if (wish.modules && wish.modules.length > 0) throw notYet("Applying modules");
+}
+
+const createInstance: Handler = async (call) => {
+  const { instance: wish } = parse(Create, call.body);
+  refuse(wish);
+  const created = await Instance.create(
+    {
+      name: wish.name,
+      ...(wish.flavorRef !== undefined && { flavorId: wish.flavorRef }),
+      ...(wish.volume && { volume: { sizeGb: wish.volume.size, ...(wish.volume.type && { type: wish.volume.type }) } }),
+      datastore: {
+        ...(wish.datastore?.type !== undefined && { type: wish.datastore.type }),
+        ...(wish.datastore?.version !== undefined && { version: wish.datastore.version }),
+        ...(wish.datastore?.version_number !== undefined && { versionNumber: wish.datastore.version_number }),
+      },
+      databases: (wish.databases ?? []).map(newDatabase),
+      users: (wish.users ?? []).map(newUser),
+      nics: (wish.nics ?? []).map(newNic),
+      access: newAccess(wish.access),
+      ...(wish.availability_zone !== undefined && { availabilityZone: wish.availability_zone }),
+      ...(wish.locality !== undefined && { locality: wish.locality }),
+      ...(wish.region_name !== undefined && { region: wish.region_name }),
+    },
+    call.config,
+  );
+  return { instance: shown(created, call) };
+};
+
+export const newDatabase = (one: z.output<typeof databases>[number]): Instance.NewDatabase => ({
+  name: one.name,
+  ...(one.character_set !== undefined && { characterSet: one.character_set }),
+  ...(one.collate !== undefined && { collate: one.collate }),
+});
+
+export const newUser = (one: z.output<typeof users>[number]): Instance.NewUser => ({
+  name: one.name,
+  password: one.password,
+  ...(one.host !== undefined && { host: one.host }),
+  databases: one.databases ?? [],
+});
+
+function newNic(nic: z.output<typeof nics>[number]): Nic {
+  const network = nic.network_id ?? nic["net-id"];
+  return {
+    ...(network !== undefined && { network_id: network }),
+    ...(nic.subnet_id !== undefined && { subnet_id: nic.subnet_id }),
+    ...(nic.ip_address !== undefined && { ip_address: nic.ip_address }),
+  };
+}
+
+export const newAccess = (given: z.output<typeof access> | undefined): Access => ({
+  ...(given?.is_public !== undefined && { is_public: given.is_public }),
+  ...(given?.allowed_cidrs && { allowed_cidrs: given.allowed_cidrs }),
+});
+
+const page =
+  (view: typeof listed | typeof detailed): Handler =>
+  async (call) => {
+    const marker = idMarker(call);
+    const { rows, next } = await Instance.list({ limit: limitOf(call), ...(marker !== undefined && { marker }) });
+    return { instances: rows.map((row) => view(row, call)), ...call.links.next(next) };
+  };
+
+const showInstance: Handler = async (call) => ({ instance: shown(await Instance.get(param(call, "id")), call) });
+
+const deleteInstance: Handler = (call) => Instance.remove(param(call, "id"));
+
+/** What may be changed: the keys of contract §2.3; presence of `replica_of` means detach, whatever its value. */
+const change = {
+  name: nes.optional(),
+  replica_of: z.unknown().optional(),
+  configuration: uuid.nullish(),
+  datastore_version: nes.optional(),
+};
+const Put = z.object({
+  instance: z.strictObject({ ...change, access: z.strictObject({ is_public: z.boolean().optional(), allowed_cidrs: cidrs.optional() }).optional() }),
+});
+const Patch = z.object({ instance: z.strictObject({ ...change, slave_of: z.unknown().optional() }) });
+
+const update =
+  (schema: typeof Put | typeof Patch): Handler =>
+  async (call) => {
+    const { instance: wish } = parse(schema, call.body);
+    const id = param(call, "id");
+    const others = Object.keys(wish).filter((key) => key !== "name");
+    if (others.length > 1) throw badRequest(`Only one of ${others.join(", ")} can be changed at a time.`, { reason: "update.several" });
+    // The name is changed even if the second part fails then (contract §2.3).
+    if (wish.name !== undefined) await Instance.rename(id, wish.name);
+    if ("access" in wish && wish.access) return Instance.updateAccess(id, newAccess(wish.access));
+    if (others.length > 0 || wish.name === undefined) await changeOther(id, others[0], wish);
+  };
+
+async function changeOther(id: string, key: string | undefined, wish: { configuration?: string | null | undefined }) {
+  const row = await Instance.loaded(id);
+  if (key === "replica_of" || key === "slave_of") {
+    throw Instance.obstacle(row) ?? badRequest(`Instance ${row.id} is not a replica.`, { reason: "replica.none" });
+  }
+  if (key === "datastore_version") throw notYet("Upgrading an instance");
+  // No group can be attached, so that detaching one changes nothing (contract §5.2).
+  if (typeof wish.configuration === "string") throw notYet("Attaching a configuration group");
+}
+
+const showOperations: Handler = async (call) => {
+  const { instance } = await Instance.get(param(call, "id"), { deleted: true });
+  return { operations: (await timeline(instance.id)).map(operationView) };
+};
+
+export const unknownPath = () => notFound("The resource could not be found.", { reason: "path.unknown" });
+
+export const instances = {
+  "GET /instances": page(listed),
+  "GET /instances/detail": page(detailed),
+  "POST /instances": createInstance,
+  "GET /instances/{id}": showInstance,
+  "PUT /instances/{id}": update(Put),
+  "PATCH /instances/{id}": update(Patch),
+  "DELETE /instances/{id}": deleteInstance,
+  "GET /instances/{id}/operations": showOperations,
+} satisfies Record<string, Handler>;

@@ -1,0 +1,79 @@
+import { standardPort } from "#core/datastore/index";
+import type { Detail } from "#core/instance/index";
+import { operatingStatusOf, statusOf, type Status } from "#core/instance/status";
+import type { Call } from "#functions/api/call";
+import { stamp } from "#functions/api/views/time";
+
+/** The guest's numbers are old or meaningless while it is not there (contract §2.2). */
+const noUsage: readonly Status[] = ["BUILD", "REBOOT", "RESIZE", "PROMOTE", "EJECT", "UPGRADE", "SHUTDOWN"];
+
+const round = (value: number) => Math.round(value * 100) / 100;
+export const gigabytes = (bytes: number) => round(bytes / 2 ** 30);
+
+/** An instance in a list (contract §2.2); optional members are left out, never null. */
+export function listed({ instance, datastore, version }: Detail, { actor, config, links, now }: Call) {
+  return {
+    id: instance.id,
+    name: instance.name,
+    status: statusOf(instance),
+    operating_status: operatingStatusOf(instance, now, config.COFFER_HEARTBEAT_STALE_SECONDS),
+    links: links.of("instances", instance.id),
+    flavor: { id: instance.flavorId, links: links.of("flavors", instance.flavorId) },
+    datastore: { type: datastore.name, version: version.name },
+    region: instance.region,
+    access: accessOf({ instance }),
+    volume: { size: instance.volumeGb },
+    ...(actor.isAdmin && { tenant_id: instance.projectId }),
+    ...(instance.address !== null && {
+      ip: [instance.address],
+      addresses: [{ address: instance.address, type: "private" }],
+    }),
+    // Beyond Trove: only where the address alone does not lead to the engine.
+    ...(instance.port !== null && instance.port !== standardPort(version.manager) && { port: instance.port }),
+  };
+}
+
+/** What was asked for; else what the addresses say, once there are any. */
+function accessOf({ instance: { access, address } }: Pick<Detail, "instance">) {
+  const { is_public, allowed_cidrs } = access;
+  if (is_public === undefined && !allowed_cidrs) return address === null ? {} : { is_public: false };
+  return { is_public: is_public ?? false, ...(allowed_cidrs && { allowed_cidrs }) };
+}
+
+/** An instance in the detailed list. */
+export function detailed(detail: Detail, call: Call) {
+  const { instance, version, datastore } = detail;
+  const { isAdmin } = call.actor;
+  return {
+    ...listed(detail, call),
+    datastore: { type: datastore.name, version: version.name, version_number: version.version },
+    created: stamp(instance.createdAt),
+    updated: stamp(instance.updatedAt),
+    service_status_updated: stamp(instance.serviceStatusAt),
+    ...(instance.locality !== null && { locality: instance.locality }),
+    ...(instance.faultMessage !== null && {
+      fault: {
+        message: instance.faultMessage,
+        created: stamp(instance.faultAt ?? instance.updatedAt),
+        details: isAdmin ? instance.faultDetails : null,
+      },
+    }),
+    ...(isAdmin && { server_id: detail.serverId, volume_id: detail.volumeId, encrypted_rpc_messaging: true }),
+  };
+}
+
+/** One instance. */
+export function shown(detail: Detail, call: Call) {
+  const { volumeGb, volumeUsedBytes, volumeTotalBytes } = detail.instance;
+  const seen = volumeUsedBytes !== null && !noUsage.includes(statusOf(detail.instance));
+  return {
+    ...detailed(detail, call),
+    volume: {
+      size: volumeGb,
+      ...(seen && {
+        used: gigabytes(volumeUsedBytes),
+        used_percent: round((100 * volumeUsedBytes) / (volumeTotalBytes ?? volumeGb * 2 ** 30)),
+      }),
+    },
+  };
+}

@@ -1,0 +1,89 @@
+import { randomBytes } from "node:crypto";
+import { mkdir, readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { describe } from "#core/error";
+import { adoptVolume, prepareVolume } from "#core/engine/postgresql/index";
+import type { User } from "#core/engine/postgresql/cluster";
+import { log } from "#core/log";
+import { DEFAULT_VERSION, type EmbeddedEngine } from "#functions/local/catalogue";
+import type { Places } from "#functions/local/places";
+
+export interface PoolOptions {
+  directory: string;
+  /** How many to keep ready of the default version; of the others a third, at least one if any. */
+  size: number;
+  versions: EmbeddedEngine[];
+  places: Places;
+}
+
+export interface Pool {
+  /** Moves a freshly initialised engine directory onto a new volume; false when none is ready. */
+  take: (image: { manager: string; version: string }, volumeDirectory: string, as: User | undefined) => Promise<boolean>;
+  /** Begins to make what is missing, one after the other, in the background. */
+  fill(): void;
+  stop: () => Promise<void>;
+}
+
+/** Refilling waits this long after a take, so that it does not compete with the create that took. */
+const QUIET_MS = 1500;
+
+/**
+ * Initialising takes longer than all the rest of a create. Every directory has been initialised
+ * by itself, so each has its own system identifier; none is a copy of another.
+ */
+export function createPool({ directory, size, versions, places }: PoolOptions): Pool {
+  const ready = new Map<string, string[]>(versions.map(({ name }) => [name, []]));
+  const wanted = (version: string) => (version === DEFAULT_VERSION ? size : Math.ceil(size / 3));
+  let stopped = false;
+  let filling: Promise<void> | undefined;
+  let timer: NodeJS.Timeout | undefined;
+
+  const make = async () => {
+    await adoptLeftovers();
+    for (;;) {
+      const version = [...ready].find(([name, list]) => list.length < wanted(name))?.[0];
+      if (!version || stopped) return;
+      const place = join(directory, version, randomBytes(6).toString("hex"));
+      await mkdir(place, { recursive: true, mode: 0o711 });
+      await prepareVolume({ native: places.engine("postgresql", version), directory: place });
+      ready.get(version)?.push(place);
+    }
+  };
+  let looked = false;
+  const adoptLeftovers = async () => {
+    if (looked) return;
+    looked = true;
+    for (const [version, list] of ready) {
+      await mkdir(join(directory, version), { recursive: true, mode: 0o711 });
+      for (const name of await readdir(join(directory, version))) {
+        const place = join(directory, version, name);
+        // Complete ones are as good as new; the rest is what an interrupted start left.
+        if ((await readdir(place)).includes("superuser")) list.push(place);
+        else await rm(place, { recursive: true, force: true });
+      }
+    }
+  };
+  const fill = () => {
+    if (stopped || filling) return;
+    filling = make()
+      .catch((error: unknown) => log.warn("pool could not be filled", { error: describe(error) }))
+      .finally(() => (filling = undefined));
+  };
+
+  return {
+    fill,
+    async take({ manager, version }, volumeDirectory, as) {
+      const place = manager === "postgresql" ? ready.get(version)?.shift() : undefined;
+      clearTimeout(timer);
+      if (!stopped) timer = setTimeout(fill, QUIET_MS).unref();
+      if (!place) return false;
+      await adoptVolume({ from: place, directory: volumeDirectory, ...(as && { as }) });
+      return true;
+    },
+    async stop() {
+      stopped = true;
+      clearTimeout(timer);
+      await filling;
+    },
+  };
+}

@@ -1,0 +1,215 @@
+import { generateKeyPairSync } from "node:crypto";
+import { join } from "node:path";
+import { system } from "#core/actor";
+import { systemClock } from "#core/clock";
+import type { Config } from "#core/config";
+import { enter } from "#core/context";
+import { Database, transaction } from "#core/db/index";
+import { migrate } from "#core/db/migrate";
+import { seed as seedDatastores } from "#core/datastore/seed";
+import { createLocalCloud } from "#core/driver/index";
+import { seed as seedFlavors } from "#core/flavor/index";
+import { createTokenVerifier } from "#core/identity/keystone";
+import { log } from "#core/log";
+import { issue } from "#core/pki";
+import { Runner } from "#core/workflow/run";
+import { releaseLeases } from "#core/workflow/step";
+import { createApp } from "#functions/api/app";
+import { createSweep } from "#functions/cron/sweep";
+import { createGuestApp } from "#functions/guest/app";
+import { HeldRequests } from "#functions/guest/hold";
+import { createIdentity, seedIdentity } from "#functions/identity/index";
+import { banner } from "#functions/local/banner";
+import { writeClouds } from "#functions/local/clouds";
+import { DEFAULT_VERSION, embeddedEngines, flavors } from "#functions/local/catalogue";
+import { openHome } from "#functions/local/home";
+import { freePort, listen, type Fetch } from "#functions/local/listen";
+import { findPlaces } from "#functions/local/places";
+import { createPool } from "#functions/local/pool";
+import { poll, startQueue } from "#functions/local/queue";
+import { every } from "#functions/local/schedule";
+import type { LocalSettings } from "#functions/local/settings";
+import { startState } from "#functions/local/state";
+import { createQueueHandler } from "#functions/queue/operations";
+import { createPublisher } from "#functions/queue/publisher";
+import { createStep } from "#functions/workflow/step";
+
+export interface ServiceOptions {
+  settings: LocalSettings;
+  config: Config;
+  /** The checkout. */
+  source: string;
+  /** Where the bundles are. */
+  build: string;
+}
+
+export interface Service {
+  /** What to tell the person at the terminal. */
+  banner(seconds: number): string;
+  stop(): Promise<void>;
+}
+
+const SWEEP_SECONDS = 60;
+const ROTATE_AFTER_SECONDS = 86_400;
+
+/** The composition root of one machine: every seam gets its local implementation here and nowhere else. */
+export async function startService({ settings, config, source, build }: ServiceOptions): Promise<Service> {
+  const undo: (() => Promise<unknown>)[] = [];
+  // What was started last is stopped first; one that cannot stop does not keep the others running.
+  const stop = async () => {
+    for (const step of undo.splice(0).reverse()) {
+      await step().catch((error: unknown) => log.error("stop failed", { error: String(error) }));
+    }
+  };
+  try {
+    const home = await openHome(settings.home, freePort);
+    undo.push(home.release);
+    const { secrets, authority } = home;
+
+    // First of all the port: a second service on it should touch nothing else.
+    let answer: Fetch = () => new Response(undefined, { status: 503, headers: { "retry-after": "1" } });
+    const api = await listen({ port: settings.port, fetch: (request, env) => answer(request, env), setting: "COFFER_PORT" });
+    undo.push(api.close);
+    const url = `http://127.0.0.1:${api.port}`;
+
+    const engines = embeddedEngines(source);
+    const places = await findPlaces(settings.home, secrets.installation, engines);
+    const state = await startState({
+      native: places.engine("postgresql", DEFAULT_VERSION),
+      directory: join(places.root, "state"),
+      socketDirectory: places.stateSocket,
+      password: secrets.database.owner,
+      ...(places.stateUser && { as: places.stateUser }),
+    });
+    undo.push(state.stop);
+    const installation = await migrate({
+      url: state.url("coffer_owner", secrets.database.owner),
+      socketDirectory: state.socketDirectory,
+      folder: join(build, "migrations"),
+      installation: secrets.installation,
+      passwords: secrets.database,
+    });
+    const open = (role: "app" | "system") =>
+      new Database(state.url(`coffer_${role}`, secrets.database[role]), {
+        max: settings.databaseMax,
+        prepare: true,
+        socketDirectory: state.socketDirectory,
+      });
+    const app = open("app");
+    const db = open("system");
+    undo.push(() => Promise.all([app.close(), db.close()]));
+    const asSystem = <T>(name: string, work: () => Promise<T>) => enter({ db, actor: system(name), clock: systemClock }, work);
+
+    const versions = engines.map(({ name, version }) => ({ name, version, isDefault: name === DEFAULT_VERSION }));
+    await asSystem("seed", () =>
+      transaction(async () => {
+        await seedDatastores([{ name: "postgresql", manager: "postgresql", versions }]);
+        await seedFlavors(flavors);
+      }),
+    );
+    const identity = createIdentity({
+      db,
+      publicUrl: `${url}/identity`,
+      databaseUrl: (projectId) => `${url}/v1.0/${projectId}`,
+      signingKey: Buffer.from(secrets.signingKey, "hex"),
+      clock: systemClock,
+      region: config.COFFER_REGION,
+    });
+    await asSystem("seed", () => seedIdentity(secrets.users));
+    const cloudsFile = await writeClouds(settings.home, `${url}/identity/v3`, secrets.users);
+
+    const queue = await startQueue();
+    undo.push(queue.stop);
+    const publisher = createPublisher(queue.client, queue.queueUrl);
+
+    const pool = createPool({ directory: join(places.root, "pool"), size: settings.pool, versions: engines, places });
+    const cloud = createLocalCloud({
+      root: places.root,
+      installation,
+      agentBundle: join(build, "agent.mjs"),
+      node: process.execPath,
+      engines: places.engine,
+      prepare: pool.take,
+      privileged: places.privileged,
+      log,
+      clock: systemClock,
+    });
+    undo.push(() => cloud.stop({ leaveRunning: false }));
+    undo.push(pool.stop);
+
+    const held = new HeldRequests();
+    const guestUrl = `https://127.0.0.1:${secrets.guestPort}/guest/v1`;
+    const workshop = {
+      installation,
+      compute: cloud.compute,
+      volumes: cloud.volumes,
+      network: cloud.network,
+      doorbell: held,
+      guestUrl,
+      ca: authority.certificate,
+      rootKey: Buffer.from(secrets.rootKey, "hex"),
+    };
+    const worker = `local:${installation}:`;
+    // The home is locked by this process: whoever held these leases is dead.
+    await asSystem("start", () => releaseLeases(worker));
+    const step = createStep({ db, workshop, publisher, worker: `${worker}${process.pid}` });
+    const runner = new Runner({ step, clock: systemClock, inContext: (work) => asSystem("runner", work) });
+
+    const keys = generateKeyPairSync("ec", { namedCurve: "P-256" });
+    const certificate = await issue(authority, keys.publicKey.export({ format: "der", type: "spki" }), ["127.0.0.1"], new Date());
+    const guestApp = createGuestApp({
+      db,
+      authority,
+      held,
+      wake: (instanceId) => runner.wake(instanceId),
+      pollSeconds: 0,
+      rotateAfterSeconds: ROTATE_AFTER_SECONDS,
+    });
+    const guests = await listen({
+      port: secrets.guestPort,
+      fetch: guestApp.fetch,
+      tls: { key: keys.privateKey.export({ format: "pem", type: "pkcs8" }).toString(), cert: certificate },
+      setting: "guestPort in secrets.json",
+    });
+    undo.push(guests.close);
+
+    const stopPolling = poll(queue, createQueueHandler(runner));
+    undo.push(() => {
+      held.release();
+      return runner.stop();
+    });
+    undo.push(stopPolling);
+
+    const verifier = createTokenVerifier({
+      url: `${url}/identity`,
+      username: "trove",
+      password: secrets.users.trove,
+      projectName: "service",
+      userDomainName: "Default",
+      projectDomainName: "Default",
+      clock: systemClock,
+    });
+    const troveApp = createApp({
+      db: app,
+      verifier: { verify: verifier.verify, authUrl: `${url}/identity/v3` },
+      publisher,
+      doorbell: held,
+      config,
+    });
+    answer = (request, env) =>
+      /^\/identity(\/|$)/.test(new URL(request.url).pathname) ? identity.fetch(request, env) : troveApp.fetch(request, env);
+
+    await cloud.start();
+    const sweep = every(SWEEP_SECONDS, "sweep", createSweep({ db, publisher, executions: runner, workshop }));
+    undo.push(sweep.stop);
+    await sweep.now();
+    pool.fill();
+    return {
+      banner: (seconds) => banner({ seconds, url, cloudsFile, home: settings.home, engines, level: cloud.level() }),
+      stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}

@@ -1,0 +1,45 @@
+import { homedir } from "node:os";
+import { resolve } from "node:path";
+import { z } from "zod";
+
+/** What one machine can be told beside `core/config`; parsed once at start. */
+const Settings = z.object({
+  /** State directory. */
+  COFFER_HOME: z.string().min(1).default(".coffer"),
+  COFFER_PORT: z.coerce.number().int().min(1).max(65535).default(8779),
+  /** `json` for machines, `text` for people; by default text where stderr is a terminal. */
+  COFFER_LOG: z.enum(["json", "text"]).optional(),
+  /** Freshly initialised data directories kept ready. 0 = none. */
+  COFFER_POOL: z.coerce.number().int().min(0).max(50).default(3),
+  /** Connections to the state database, per role. */
+  COFFER_DB_MAX: z.coerce.number().int().min(1).max(100).default(10),
+  /** For crash suites: this process kills itself at the named point. */
+  COFFER_FAILPOINT: z.string().optional(),
+});
+
+export interface LocalSettings {
+  home: string;
+  port: number;
+  log: "json" | "text";
+  pool: number;
+  databaseMax: number;
+  failpoint: string | undefined;
+}
+
+/** Throws an Error that names the variable and the rule. */
+export function settingsOf(environment: Record<string, string | undefined>, terminal: boolean): LocalSettings {
+  const parsed = Settings.safeParse(environment);
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    throw new Error(`${issue?.path.join(".") ?? "environment"}: ${issue?.message ?? "invalid"}`);
+  }
+  const { COFFER_HOME, COFFER_PORT, COFFER_LOG, COFFER_POOL, COFFER_DB_MAX, COFFER_FAILPOINT } = parsed.data;
+  return {
+    home: resolve(COFFER_HOME.replace(/^~(?=\/|$)/, homedir())),
+    port: COFFER_PORT,
+    log: COFFER_LOG ?? (terminal ? "text" : "json"),
+    pool: COFFER_POOL,
+    databaseMax: COFFER_DB_MAX,
+    failpoint: COFFER_FAILPOINT,
+  };
+}

@@ -1,0 +1,13 @@
+import { benchApi } from "#test/bench/http";
+import { benchLife } from "#test/bench/life";
+
+const benches: Record<string, (directory: string) => Promise<void>> = { api: benchApi, life: benchLife };
+
+/** `npm run bench`: all of them; `npm run bench -- api`: one. Figures are ratios against a floor measured in the same run. */
+export async function main(directory: string, wanted: string[]): Promise<void> {
+  const unknown = wanted.find((name) => !benches[name]);
+  if (unknown) throw new Error(`no bench '${unknown}'; there are ${Object.keys(benches).join(", ")}`);
+  for (const [name, bench] of Object.entries(benches)) {
+    if (wanted.length === 0 || wanted.includes(name)) await bench(directory);
+  }
+}

@@ -1,0 +1,85 @@
+import { execFile, spawn } from "node:child_process";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { freePort } from "#functions/local/listen";
+
+export interface Output {
+  code: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+/** Runs a program to its end, at most `timeoutMs`. */
+export function run(program: string, args: string[], env: Record<string, string> = {}, timeoutMs = 60_000): Promise<Output> {
+  return new Promise((done) => {
+    execFile(program, args, { env: { ...process.env, ...env }, timeout: timeoutMs, maxBuffer: 16 << 20 }, (error, stdout, stderr) => {
+      const code = error ? (typeof error.code === "number" ? error.code : null) : 0;
+      done({ code, stdout, stderr });
+    });
+  });
+}
+
+/** A home and a port of its own for one service, which may be started and stopped several times. */
+export async function installation(env: Record<string, string> = {}) {
+  const home = await mkdtemp(join(tmpdir(), "coffer-e2e-"));
+  const port = await freePort();
+  const settings = { COFFER_HOME: home, COFFER_PORT: String(port), COFFER_LOG: "json", ...env };
+  return {
+    home,
+    port,
+    url: `http://127.0.0.1:${port}`,
+    clouds: join(home, "clouds.yaml"),
+    ca: join(home, "ca.pem"),
+    settings,
+    start: () => start(settings),
+    /** Removes all that this installation left on the machine. */
+    async remove() {
+      const secrets = await readFile(join(home, "secrets.json"), "utf8").catch(() => undefined);
+      if (secrets) {
+        const { installation: id } = JSON.parse(secrets) as { installation: string };
+        await rm(join("/var/lib/coffer", id), { recursive: true, force: true });
+      }
+      await rm(home, { recursive: true, force: true });
+    },
+  };
+}
+
+export interface Running {
+  pid: number;
+  /** All it has printed so far. */
+  output(): string;
+  /** Resolves with the exit code. */
+  ended: Promise<number | null>;
+  stop(signal?: NodeJS.Signals): Promise<number | null>;
+}
+
+/** `npm start`, as a user types it; resolves when it says that it is ready, rejects when it ends before. */
+export async function start(settings: Record<string, string>): Promise<Running> {
+  const child = spawn("npm", ["start", "--silent"], {
+    cwd: resolve("."),
+    env: { ...process.env, ...settings },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let text = "";
+  const ended = new Promise<number | null>((done) => child.once("exit", (code) => done(code)));
+  const ready = new Promise<void>((done, fail) => {
+    const look = (chunk: Buffer) => {
+      text += chunk.toString();
+      if (text.includes("Coffer is ready")) done();
+    };
+    child.stdout.on("data", look);
+    child.stderr.on("data", look);
+    void ended.then((code) => fail(new Error(`the service ended with code ${code}:\n${text.slice(-4000)}`)));
+  });
+  await ready;
+  return {
+    pid: child.pid ?? 0,
+    output: () => text,
+    ended,
+    stop(signal = "SIGTERM") {
+      child.kill(signal);
+      return ended;
+    },
+  };
+}
