@@ -1,6 +1,6 @@
 import "reflect-metadata";
 import * as x509 from "@peculiar/x509";
-import { createPrivateKey, createPublicKey, randomBytes, webcrypto, X509Certificate } from "node:crypto";
+import { createPrivateKey, createPublicKey, randomBytes, webcrypto } from "node:crypto";
 import { isIP } from "node:net";
 
 /** Certificates of the installation: its own CA, and what that CA signs. PEM everywhere. */
@@ -14,7 +14,7 @@ const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as con
 const DAY = 86_400_000;
 const CA_DAYS = 3650;
 /** Longest validity that strict TLS clients take for a server certificate. */
-export const CERTIFICATE_DAYS = 397;
+const CERTIFICATE_DAYS = 397;
 /** Clocks of guests may be behind ours. */
 const BACKDATE = DAY;
 
@@ -24,7 +24,7 @@ const serial = () => `00${randomBytes(15).toString("hex")}`;
 
 /** A fresh CA for one installation. */
 export async function createAuthority(installation: string, now: Date): Promise<Authority> {
-  const keys = (await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"])) as webcrypto.CryptoKeyPair;
+  const keys = (await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]));
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
     serialNumber: serial(),
     name: `CN=Coffer ${installation}`,
@@ -78,7 +78,3 @@ export async function issue(authority: Authority, publicKey: Buffer, names: stri
   });
   return certificate.toString("pem");
 }
-
-/** Days until a certificate ends; negative when it has. */
-export const daysLeft = (certificate: string, now: Date) =>
-  (Date.parse(new X509Certificate(certificate).validTo) - now.getTime()) / DAY;

@@ -1,4 +1,4 @@
-import { and, asc, inArray, isNull, lt, sql } from "drizzle-orm";
+import { and, asc, inArray, isNull, lt } from "drizzle-orm";
 import { ambient, now } from "#core/context";
 import { inside, transaction, read } from "#core/db/index";
 import { outbox } from "#core/db/outbox.sql";
@@ -74,15 +74,4 @@ async function send(publisher: Publisher, rows: (typeof outbox.$inferSelect)[], 
     );
   }
   return count;
-}
-
-/** How many wait, and since when; for health and metrics. */
-export async function backlog() {
-  const [row] = await read((tx) =>
-    tx
-      .select({ waiting: sql<number>`count(*)::int`, oldest: sql<string | null>`min(${outbox.createdAt})` })
-      .from(outbox)
-      .where(isNull(outbox.sentAt)),
-  );
-  return row ?? { waiting: 0, oldest: null };
 }

@@ -1,6 +1,6 @@
 /** Database instances: what can be done to them. One file per verb; this is the door. */
-export { create, type NewInstance } from "#core/instance/create";
-export { get, list, listEverywhere, type Detail, type Page } from "#core/instance/row";
+export { create } from "#core/instance/create";
+export { get, list, listEverywhere, type Detail } from "#core/instance/row";
 export { loaded, rename, resizeFlavor, resizeVolume, restart, updateAccess } from "#core/instance/change";
 export { remove, resetStatus } from "#core/instance/remove";
 export { createDatabases, deleteDatabase, listDatabases } from "#core/instance/databases";

@@ -7,7 +7,7 @@ import { operation, operationStep, type Input } from "#core/operation/operation.
 
 export type Operation = typeof operation.$inferSelect;
 
-export const kinds = ["create", "destroy", "restart", "resize_flavor", "resize_volume", "update_access"] as const;
+const kinds = ["create", "destroy", "restart", "resize_flavor", "resize_volume", "update_access"] as const;
 export type Kind = (typeof kinds)[number];
 
 /** How long a whole run may take before it fails with a cause (contract §7.1 `usage_timeout`, `resize_time_out` ...). */
@@ -74,18 +74,6 @@ export async function cancelRunning(instanceId: string): Promise<boolean> {
     .where(and(eq(operation.instanceId, instanceId), isNull(operation.outcome)))
     .returning({ id: operation.id });
   return rows.length > 0;
-}
-
-/** The running operation of an instance, if any. */
-export async function running(instanceId: string): Promise<Operation | undefined> {
-  const [row] = await read((tx) =>
-    tx
-      .select()
-      .from(operation)
-      .where(and(eq(operation.instanceId, instanceId), isNull(operation.outcome)))
-      .limit(1),
-  );
-  return row;
 }
 
 /** The timeline of an instance: its operations, newest first, each with its steps in order. */

@@ -11,7 +11,7 @@ import { AppError } from "#core/error";
 import { flavor as flavorTable } from "#core/flavor/flavor.sql";
 import type { Doorbell } from "#core/guest/client";
 import { external, type ExternalKind } from "#core/id";
-import { instance, resource } from "#core/instance/instance.sql";
+import { resource, type instance } from "#core/instance/instance.sql";
 import type { Operation } from "#core/operation/index";
 
 export type Instance = typeof instance.$inferSelect;

@@ -2,6 +2,8 @@ import { AppError, badRequest } from "#core/error";
 
 /** No request of the contract comes near it. */
 const LIMIT_BYTES = 1 << 20;
+/** So much of a body that is too large is still read, and dropped: half-read, its connection could not be used again. */
+const DISCARD_BYTES = 8 << 20;
 
 /**
  * The JSON a request carries; undefined when it has none, or says nothing of its type (contract
@@ -26,14 +28,15 @@ export async function readBody(request: Request): Promise<unknown> {
 
 async function collect(request: Request): Promise<Uint8Array> {
   if (Number(request.headers.get("content-length") ?? 0) > LIMIT_BYTES) throw tooLarge();
+  if (!request.body) return new Uint8Array();
   const chunks: Uint8Array[] = [];
   let size = 0;
-  if (!request.body) return new Uint8Array();
   for await (const chunk of request.body as AsyncIterable<Uint8Array>) {
     size += chunk.length;
-    if (size > LIMIT_BYTES) throw tooLarge();
-    chunks.push(chunk);
+    if (size <= LIMIT_BYTES) chunks.push(chunk);
+    if (size > DISCARD_BYTES) break;
   }
+  if (size > LIMIT_BYTES) throw tooLarge();
   return Buffer.concat(chunks);
 }
 

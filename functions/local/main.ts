@@ -36,8 +36,9 @@ export async function main({ source, build }: Build): Promise<void> {
   }
 }
 
+/** Stays in force: npm and a terminal each pass the signal on, and the second one may not cut the stop short. */
 function stopSignal(): Promise<void> {
   return new Promise((resolve) => {
-    for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, () => resolve());
+    for (const name of ["SIGINT", "SIGTERM"] as const) process.on(name, () => resolve());
   });
 }

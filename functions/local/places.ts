@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { chmod, mkdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { AppError } from "#core/error";
 import { hydrate, type User } from "#core/engine/postgresql/cluster";
 import { mappedUids, pickRoot, publishEngine, uidRange } from "#core/driver/index";
 import type { EmbeddedEngine } from "#functions/local/catalogue";
@@ -15,7 +16,7 @@ export interface Places {
   /** Who the state database runs as, when we may choose. */
   stateUser: User | undefined;
   /** Programs of an engine, executable by every user of this machine. */
-  engine(manager: string, version: string): string;
+  engine: (manager: string, version: string) => string;
 }
 
 /** A Unix socket's path may have 107 bytes; PostgreSQL adds its file name. */
@@ -38,7 +39,7 @@ export async function findPlaces(home: string, installation: string, engines: Em
     stateUser: privileged ? { uid, gid: uid } : undefined,
     engine(manager, version) {
       const found = manager === "postgresql" ? published.get(version) : undefined;
-      if (!found) throw new Error(`no programs for ${manager} ${version}`);
+      if (!found) throw new AppError("notImplemented", `This machine has no programs for ${manager} ${version}.`, { reason: "engine.missing", final: true });
       return found;
     },
   };

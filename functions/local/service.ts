@@ -134,7 +134,6 @@ export async function startService({ settings, config, source, build }: ServiceO
       log,
       clock: systemClock,
     });
-    undo.push(() => cloud.stop({ leaveRunning: false }));
     undo.push(pool.stop);
 
     const held = new HeldRequests();
@@ -171,13 +170,15 @@ export async function startService({ settings, config, source, build }: ServiceO
       tls: { key: keys.privateKey.export({ format: "pem", type: "pkcs8" }).toString(), cert: certificate },
       setting: "guestPort in secrets.json",
     });
-    undo.push(guests.close);
-
-    const stopPolling = poll(queue, createQueueHandler(runner));
     undo.push(() => {
       held.release();
-      return runner.stop();
+      return guests.close();
     });
+    // Agents still report while they stop.
+    undo.push(() => cloud.stop({ leaveRunning: false }));
+
+    const stopPolling = poll(queue, createQueueHandler(runner));
+    undo.push(() => runner.stop());
     undo.push(stopPolling);
 
     const verifier = createTokenVerifier({
@@ -191,7 +192,7 @@ export async function startService({ settings, config, source, build }: ServiceO
     });
     const troveApp = createApp({
       db: app,
-      verifier: { verify: verifier.verify, authUrl: `${url}/identity/v3` },
+      verifier: { verify: (token) => verifier.verify(token), authUrl: `${url}/identity/v3` },
       publisher,
       doorbell: held,
       config,

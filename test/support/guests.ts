@@ -1,6 +1,3 @@
-import { and, eq } from "drizzle-orm";
-import { read } from "#core/db/index";
-import { guestJob } from "#core/guest/guest.sql";
 import { expected } from "#core/guest/client";
 import { pending, report, type Caller } from "#core/guest/server";
 import { PROTOCOL, type JobKind, type Report } from "#core/guest/protocol";
@@ -9,16 +6,10 @@ import { PROTOCOL, type JobKind, type Report } from "#core/guest/protocol";
  * A guest that does every job at once and reports, through the very functions the guest endpoint
  * calls. `fail` names kinds of jobs that it cannot do.
  */
-export async function act(caller: Caller, { fail = new Set<JobKind>(), serviceStatus = "healthy" as Report["serviceStatus"] } = {}) {
+export async function act(caller: Caller, { fail = new Set(), serviceStatus = "healthy" }: { fail?: Set<JobKind>; serviceStatus?: Report["serviceStatus"] } = {}) {
   const jobs = await pending(caller);
   const results = jobs.map(({ id, kind }) => (fail.has(kind) ? { id, ok: false, error: `the guest cannot ${kind}` } : { id, ok: true }));
   const inventory = await expected(caller.instanceId);
   await report(caller, { serviceStatus, agentVersion: "test", inventory }, results, PROTOCOL);
   return jobs.map(({ kind }) => kind);
-}
-
-/** How many jobs of an instance are in which state. */
-export async function jobStates(instanceId: string) {
-  const rows = await read((tx) => tx.select().from(guestJob).where(and(eq(guestJob.instanceId, instanceId))));
-  return rows.map(({ kind, state }) => `${kind} ${state}`);
 }

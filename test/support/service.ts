@@ -1,5 +1,5 @@
 import { execFile, spawn } from "node:child_process";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { chmod, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { freePort } from "#functions/local/listen";
@@ -23,6 +23,7 @@ export function run(program: string, args: string[], env: Record<string, string>
 /** A home and a port of its own for one service, which may be started and stopped several times. */
 export async function installation(env: Record<string, string> = {}) {
   const home = await mkdtemp(join(tmpdir(), "coffer-e2e-"));
+  await chmod(home, 0o711);
   const port = await freePort();
   const settings = { COFFER_HOME: home, COFFER_PORT: String(port), COFFER_LOG: "json", ...env };
   return {
@@ -54,12 +55,15 @@ export interface Running {
   stop(signal?: NodeJS.Signals): Promise<number | null>;
 }
 
-/** `npm start`, as a user types it; resolves when it says that it is ready, rejects when it ends before. */
-export async function start(settings: Record<string, string>): Promise<Running> {
+/** `npm start`, as a user types it; SIGINT goes to the whole group, as from a terminal; resolves when it says that it is ready, rejects when it ends before. */
+export async function start(settings: Record<string, string>, as?: { uid: number; gid: number }): Promise<Running> {
   const child = spawn("npm", ["start", "--silent"], {
     cwd: resolve("."),
     env: { ...process.env, ...settings },
     stdio: ["ignore", "pipe", "pipe"],
+    // A group of its own, so that a signal can be sent as a terminal sends it: to all of it.
+    detached: true,
+    ...as,
   });
   let text = "";
   const ended = new Promise<number | null>((done) => child.once("exit", (code) => done(code)));
@@ -78,7 +82,7 @@ export async function start(settings: Record<string, string>): Promise<Running> 
     output: () => text,
     ended,
     stop(signal = "SIGTERM") {
-      child.kill(signal);
+      if (child.exitCode === null && child.pid !== undefined) process.kill(signal === "SIGINT" ? -child.pid : child.pid, signal);
       return ended;
     },
   };

@@ -9,7 +9,6 @@ import { home, superuser } from "#core/engine/postgresql/names";
 import type { Layout } from "#core/engine/postgresql/volume";
 
 export type Sql = postgres.Sql;
-export type Transaction = postgres.TransactionSql;
 
 /** Long enough for the steps of one job to share it, short enough to cost an idle instance no memory. */
 const idleSeconds = 5;
@@ -68,22 +67,20 @@ export class Connections {
   /** Work that belongs to the whole cluster. */
   async main<T>(work: (sql: Sql) => Promise<T>): Promise<T> {
     this.#main ??= await this.#open(home, idleSeconds);
-    return await work(this.#main).catch(fail);
-  }
-
-  /** Work in the whole cluster that is done as a whole or not at all. */
-  atOnce<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
-    return this.main((sql) => begin(sql, work));
-  }
-
-  /** Work inside one database, as a whole or not at all. Only statements that run none of the tenant's code. */
-  async inside<T>(database: string, work: (tx: Transaction) => Promise<T>): Promise<T> {
-    const sql = await this.#open(database);
+    const used = this.#main;
     try {
-      return await begin(sql, work).catch(fail);
-    } finally {
-      await sql.end({ timeout: 1 });
+      return await work(used);
+    } catch (error) {
+      // A connection that broke in the middle of a write never writes again (porsager/postgres#1208): none is used twice after an error.
+      if (this.#main === used) this.#main = undefined;
+      await used.end({ timeout: 0 });
+      throw explained(error);
     }
+  }
+
+  /** Work inside one database. Only statements that run none of the tenant's code. */
+  inside<T>(database: string, work: (sql: Sql) => Promise<T>): Promise<T> {
+    return this.#once(database, work);
   }
 
   /** Whether a new session gets an answer in time. */
@@ -102,19 +99,25 @@ export class Connections {
   }
 
   /** Work in a session of its own, which shows what the server gives to new ones. */
-  async fresh<T>(work: (sql: Sql) => Promise<T>): Promise<T> {
-    const sql = await this.#open(home);
-    try {
-      return await work(sql).catch(fail);
-    } finally {
-      await sql.end({ timeout: 1 });
-    }
+  fresh<T>(work: (sql: Sql) => Promise<T>): Promise<T> {
+    return this.#once(home, work);
   }
 
   async close(): Promise<void> {
     const main = this.#main;
     this.#main = undefined;
     await main?.end({ timeout: 1 });
+  }
+
+  async #once<T>(database: string, work: (sql: Sql) => Promise<T>): Promise<T> {
+    const sql = await this.#open(database);
+    try {
+      return await work(sql);
+    } catch (error) {
+      throw explained(error);
+    } finally {
+      await sql.end({ timeout: 0 });
+    }
   }
 
   async #open(database: string, idle?: number): Promise<Sql> {
@@ -137,9 +140,10 @@ export class Connections {
   }
 }
 
-/** The driver's own type knows arrays of promises as well, which no work here returns. */
-const begin = <T>(sql: Sql, work: (tx: Transaction) => Promise<T>): Promise<T> => sql.begin(work) as Promise<T>;
-
-function fail(error: unknown): never {
-  throw explained(error);
+/**
+ * Several statements as one: all are done, or none. In one message, which PostgreSQL makes one
+ * transaction of: the driver's own transactions end the process when their connection breaks between two statements.
+ */
+export async function together(sql: Sql, statements: string[]): Promise<void> {
+  if (statements.length > 0) await sql.unsafe(statements.join(";\n"));
 }

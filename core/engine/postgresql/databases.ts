@@ -1,16 +1,16 @@
 import type { JobSpec } from "#core/guest/protocol";
 import { AppError, badRequest, notFound } from "#core/error";
 import { failpoint } from "#core/failpoint";
-import type { Connections, Sql } from "#core/engine/postgresql/connections";
+import { together, type Connections, type Sql } from "#core/engine/postgresql/connections";
 import { checkDatabase, heir, home, identifier, literal, owner, shown } from "#core/engine/postgresql/names";
 
 /** What every cluster of ours has: the roles that own on behalf of others, and databases that PUBLIC may not enter. */
 export function establish(connections: Connections): Promise<void> {
-  return connections.atOnce(async (tx) => {
-    const there = await tx<{ name: string }[]>`select rolname as name from pg_roles where rolname in (${owner}, ${heir})`;
-    if (there.length === 2) return;
-    for (const role of [owner, heir]) if (!there.some(({ name }) => name === role)) await tx.unsafe(`CREATE ROLE ${role} NOLOGIN`);
-    await tx.unsafe(`REVOKE ALL ON DATABASE ${home}, template1 FROM PUBLIC`);
+  return connections.main(async (sql) => {
+    const there = await sql<{ name: string }[]>`select rolname as name from pg_roles where rolname in (${owner}, ${heir})`;
+    const missing = [owner, heir].filter((role) => !there.some(({ name }) => name === role));
+    if (missing.length === 0) return;
+    await together(sql, [...missing.map((role) => `CREATE ROLE ${role} NOLOGIN`), `REVOKE ALL ON DATABASE ${home}, template1 FROM PUBLIC`]);
   });
 }
 

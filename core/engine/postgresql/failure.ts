@@ -1,5 +1,6 @@
 import postgres from "postgres";
 import { AppError, type Code, type Detail } from "#core/error";
+import { codeOf } from "#core/engine/postgresql/files";
 
 /** What PostgreSQL's error codes mean to a user; by code, else by the class in its first two characters. */
 const meanings: Record<string, { code: Code; next?: string }> = {
@@ -19,13 +20,16 @@ const meanings: Record<string, { code: Code; next?: string }> = {
   "08": { code: "serviceUnavailable", next: "Try again." },
 };
 
-/** An AppError for whatever a job's SQL ended with. PostgreSQL's messages name objects, never values of parameters. */
+/** The driver's own codes, and those of the system, for a connection that is not made or breaks. */
+const broken = /^(CONNECTION_|CONNECT_TIMEOUT|ECONN|EPIPE|ENOENT|EACCES|ETIMEDOUT)/;
+
+/** An AppError for what the server or the way to it did not allow; anything else as it is. PostgreSQL's messages name objects, never values of parameters. */
 export function explained(error: unknown): unknown {
-  if (error instanceof AppError || !(error instanceof Error)) return error;
   if (error instanceof postgres.PostgresError) {
     const meaning = meanings[error.code] ?? meanings[error.code.slice(0, 2)];
     return wrap(meaning?.code ?? "instanceFault", error.message, { reason: `postgresql.${error.code}`, cause: error, ...(meaning?.next && { next: meaning.next }) });
   }
+  if (!(error instanceof Error) || error instanceof AppError || !broken.test(codeOf(error) ?? "")) return error;
   return wrap("serviceUnavailable", "The database server does not answer", { reason: "engine.connection", cause: error, next: "Try again." });
 }
 

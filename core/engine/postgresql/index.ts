@@ -46,8 +46,12 @@ export function createPostgresql(machine: Machine, version: string, clock: Clock
     throw new AppError("serviceUnavailable", "The database server does not take up its new settings.", { reason: "engine.reload", next: "Try again." });
   }
 
-  async function bring(settings: Settings): Promise<void> {
+  async function mustBeInitialised(): Promise<void> {
     if (!(await isInitialised(files))) throw new AppError("conflict", "The volume holds no database cluster yet.", { reason: "engine.absent", final: true });
+  }
+
+  async function bring(settings: Settings): Promise<void> {
+    await mustBeInitialised();
     await checkMajor(files, machine.engineDirectory);
     const runs = (await server.pid()) !== undefined;
     await connections.close();
@@ -77,6 +81,7 @@ export function createPostgresql(machine: Machine, version: string, clock: Clock
       await bring(settings);
     },
     async applyAccess(settings) {
+      await mustBeInitialised();
       await configure(settings);
       if ((await server.pid()) === undefined) return;
       await reload();
@@ -90,6 +95,7 @@ export function createPostgresql(machine: Machine, version: string, clock: Clock
       );
     },
     async installCertificate(certificate, key, ca) {
+      await mustBeInitialised();
       await placeCertificate(machine, files, { certificate, key, ca });
       if ((await server.pid()) !== undefined) await reload();
     },

@@ -1,7 +1,7 @@
 import type { Clock } from "#core/clock";
 import { AppError } from "#core/error";
 import { failpoint } from "#core/failpoint";
-import type { Connections } from "#core/engine/postgresql/connections";
+import { together, type Connections } from "#core/engine/postgresql/connections";
 import { mustBeOpen } from "#core/engine/postgresql/databases";
 import { checkUser, heir, home, identifier, owner, shown } from "#core/engine/postgresql/names";
 import { eventually } from "#core/engine/postgresql/process";
@@ -33,11 +33,8 @@ export async function deleteUser(connections: Connections, name: string, clock: 
   // In one database at least, for what is shared by all.
   for (const database of new Set([...databases.map((one) => one.name), home])) {
     await connections.main((sql) => mustBeOpen(sql, database));
-    await connections.inside(database, async (tx) => {
-      await tx.unsafe(`REASSIGN OWNED BY ${role} TO ${heir}`);
-      // Nothing is owned any more: this takes away rights only.
-      await tx.unsafe(`DROP OWNED BY ${role}`);
-    });
+    // After the first nothing is owned any more: the second takes away rights only.
+    await connections.inside(database, (sql) => together(sql, [`REASSIGN OWNED BY ${role} TO ${heir}`, `DROP OWNED BY ${role}`]));
     await failpoint("postgresql.removal.database");
   }
   await connections.main((sql) => sql.unsafe(`DROP ROLE ${role}`));

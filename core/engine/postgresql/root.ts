@@ -1,6 +1,6 @@
 import type { Clock } from "#core/clock";
-import type { Connections, Transaction } from "#core/engine/postgresql/connections";
-import { checkVerifier, heir, identifier, isReservedUser, literal, owner, root } from "#core/engine/postgresql/names";
+import { together, type Connections } from "#core/engine/postgresql/connections";
+import { checkVerifier, heir, home, identifier, isReservedUser, literal, owner, root } from "#core/engine/postgresql/names";
 import { endSessions } from "#core/engine/postgresql/removal";
 import { roleExists } from "#core/engine/postgresql/users";
 
@@ -14,28 +14,30 @@ const rights = "LOGIN NOSUPERUSER CREATEDB CREATEROLE NOREPLICATION NOBYPASSRLS 
 /** Gives `root` this password, and every right again that it shall have. */
 export async function enableRoot(connections: Connections, verifier: string): Promise<void> {
   checkVerifier(verifier);
-  await connections.atOnce(async (tx) => {
-    const how = (await roleExists(tx, root)) ? "ALTER ROLE" : "CREATE ROLE";
-    await tx.unsafe(`${how} ${root} ${rights} PASSWORD ${literal(verifier)}`);
-    await tx.unsafe(`GRANT pg_monitor, pg_signal_backend TO ${root}`);
-    // The rights of the owner of every database, and what deleted users left, but not to make others members of either.
-    await tx.unsafe(`GRANT ${owner}, ${heir} TO ${root} WITH ADMIN FALSE, INHERIT TRUE, SET TRUE`);
-    await tx.unsafe(`GRANT CONNECT ON DATABASE postgres TO ${root}`);
-    const roles = await tx<{ name: string }[]>`select rolname as name from pg_roles where not rolsuper`;
-    for (const { name } of roles) if (!isReservedUser(name)) await manage(tx, name);
+  await connections.main(async (sql) => {
+    const how = (await roleExists(sql, root)) ? "ALTER ROLE" : "CREATE ROLE";
+    const roles = await sql<{ name: string }[]>`select rolname as name from pg_roles where not rolsuper`;
+    await together(sql, [
+      `${how} ${root} ${rights} PASSWORD ${literal(verifier)}`,
+      `GRANT pg_monitor, pg_signal_backend TO ${root}`,
+      // The rights of the owner of every database, and what deleted users left, but not to make others members of either.
+      `GRANT ${owner}, ${heir} TO ${root} WITH ADMIN FALSE, INHERIT TRUE, SET TRUE`,
+      `GRANT CONNECT ON DATABASE ${home} TO ${root}`,
+      ...roles.filter(({ name }) => !isReservedUser(name)).map(({ name }) => manage(name)),
+    ]);
   });
 }
 
 /** Sets a password that nobody knows and ends the sessions; the account remains (contract §6.15). Never enabled = success. */
 export async function disableRoot(connections: Connections, verifier: string, clock: Clock): Promise<void> {
   checkVerifier(verifier);
-  const there = await connections.atOnce(async (tx) => {
-    if (!(await roleExists(tx, root))) return false;
-    await tx.unsafe(`ALTER ROLE ${root} PASSWORD ${literal(verifier)}`);
+  const there = await connections.main(async (sql) => {
+    if (!(await roleExists(sql, root))) return false;
+    await sql.unsafe(`ALTER ROLE ${root} PASSWORD ${literal(verifier)}`);
     return true;
   });
   if (there) await endSessions(connections, root, clock);
 }
 
-/** Puts a user under root's hand. */
-export const manage = (tx: Transaction, name: string) => tx.unsafe(`GRANT ${identifier(name)} TO ${root} WITH ADMIN TRUE, INHERIT TRUE, SET TRUE`);
+/** The statement that puts a user under root's hand. */
+export const manage = (name: string) => `GRANT ${identifier(name)} TO ${root} WITH ADMIN TRUE, INHERIT TRUE, SET TRUE`;
