@@ -134,6 +134,8 @@ export async function report(caller: Caller, seen: Report, results: JobResult[],
         // A stored "restart required" ends by a restart, not by the next heartbeat (contract §3.2).
         serviceStatus: sql`case when ${instance.serviceStatus} = 'restart_required' then ${instance.serviceStatus} else ${seen.serviceStatus} end`,
         serviceStatusAt: at,
+        // Who reports is up, whatever the compute service was last seen to say.
+        serverState: sql`case when ${instance.task} = 'NONE' and ${instance.serverState} in ('BUILD', 'SHUTDOWN') then 'ACTIVE' else ${instance.serverState} end`,
         ...(seen.volumeUsedBytes !== undefined && { volumeUsedBytes: Math.round(seen.volumeUsedBytes) }),
         ...(seen.volumeTotalBytes !== undefined && { volumeTotalBytes: Math.round(seen.volumeTotalBytes) }),
       })
@@ -175,6 +177,12 @@ async function settle(caller: Caller, result: JobResult) {
       }
     }
     if (!result.ok) {
+      if (job.kind === "enable_root") {
+        await tx
+          .update(rootHistory)
+          .set({ disabledAt: at })
+          .where(and(eq(rootHistory.instanceId, caller.instanceId), isNull(rootHistory.disabledAt)));
+      }
       // An accepted job that failed later has no other way to tell (contract §5.4).
       await tx
         .update(instance)

@@ -1,5 +1,6 @@
 import { eq } from "drizzle-orm";
 import { read } from "#core/db/index";
+import { standardPort } from "#core/datastore/index";
 import { datastoreVersion } from "#core/datastore/datastore.sql";
 import { ensure } from "#core/driver/ensure";
 import { AppError } from "#core/error";
@@ -7,9 +8,6 @@ import { externalId, flavorOf, intend, landed, nameOf } from "#core/workflow/con
 import { define, done, go, wait } from "#core/workflow/define";
 import { fault } from "#core/workflow/fault";
 import { boot, prepared } from "#core/workflow/guest";
-
-/** TCP port a client of the engine expects. */
-const servicePorts: Record<string, number> = { postgresql: 5432, mariadb: 3306, mysql: 3306, redis: 6379 };
 
 export const create = define(
   "create",
@@ -33,7 +31,7 @@ export const create = define(
         c.network,
         {
           name,
-          servicePort: servicePorts[manager] ?? 5432,
+          servicePort: portOf(manager),
           ingress: c.instance.access.allowed_cidrs ?? null,
           isPublic: c.instance.access.is_public ?? false,
         },
@@ -74,6 +72,13 @@ export const create = define(
     prepare: async (c) => ((await prepared(c)) && c.instance.serviceStatus === "healthy" ? done() : wait(5)),
   },
 );
+
+/** TCP port a client of the engine expects. */
+function portOf(manager: string): number {
+  const port = standardPort(manager);
+  if (port === undefined) throw new AppError("notImplemented", `Nothing is known of datastore manager '${manager}'.`, { reason: "datastore.manager", final: true });
+  return port;
+}
 
 async function versionOf(id: string) {
   const [row] = await read((tx) =>

@@ -27,7 +27,11 @@ const actions: Record<string, (call: Call) => Promise<void>> = {
     const { reset_status: payload } = parse(z.object({ reset_status: z.unknown() }), call.body);
     const force = typeof payload === "object" && payload !== null && "force_delete" in payload;
     if (!call.actor.isAdmin && !force) throw forbidden("instance:reset_status");
-    return Instance.resetStatus(param(call, "id"));
+    const id = param(call, "id");
+    return Instance.resetStatus(id).then(() => {
+      // The stored service status is unknown now; a guest that is asked at once says how it is.
+      call.reach.doorbell.ring(id);
+    });
   },
   promote_to_replica_source: () => Promise.reject(notYet("Promoting a replica")),
   eject_replica_source: () => Promise.reject(notYet("Ejecting a replica source")),

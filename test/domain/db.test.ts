@@ -67,3 +67,18 @@ test("every table that names a project forces row-level security", async () => {
   expect(rows.length).toBeGreaterThan(7);
   expect(rows.filter((row) => !row.forced)).toEqual([]);
 });
+
+test("a connection lost inside a transaction ends it: nothing of it is kept, no later statement runs outside it", async () => {
+  const limit = (hardLimit: number) => ({ projectId: "lost", resource: "ram" as const, hardLimit });
+  await enter({ db: db.system, actor: system("test") }, async () => {
+    const work = transaction(async (tx) => {
+      const [row] = await tx.execute<{ pid: number }>(sql`select pg_backend_pid() as pid`);
+      await tx.insert(quota).values(limit(1));
+      await db.owner`select pg_terminate_backend(${row?.pid ?? 0})`;
+      // Until the loss is noticed a statement may still be sent into the void.
+      for (;;) await tx.insert(quota).values({ ...limit(2), resource: "volumes" }).onConflictDoNothing();
+    });
+    await expect(work).rejects.toThrow();
+    expect(await read((tx) => tx.select().from(quota))).not.toContainEqual(expect.objectContaining({ projectId: "lost" }));
+  });
+});

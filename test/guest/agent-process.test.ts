@@ -146,7 +146,7 @@ test("a second agent on one directory ends with 4 and one clear line; a dead one
   expect(await ended(second)).toBe(4);
   const lines = second.log().trim().split("\n").map((line) => JSON.parse(line) as Record<string, unknown>);
   expect(lines).toHaveLength(1);
-  expect(lines[0]).toMatchObject({ level: "error", instance: plane.boot.instanceId, error: expect.stringContaining("Another agent drives") as string });
+  expect(lines[0]).toMatchObject({ level: "error", instance: plane.boot.instanceId, error: expect.stringContaining("Another agent holds") as string });
   expect(first.child.exitCode).toBeNull();
   first.child.kill("SIGKILL");
   await ended(first);

@@ -52,7 +52,7 @@ const handlers: { [K in JobKind]: Handler<K> } = {
   },
   restart: { online: false, run: (host) => restart(host, {}) },
   configure: { online: false, run: (host, { memoryMb }) => restart(host, { memoryMb }) },
-  grow_volume: { online: false, run: async (host, { volumeGb }) => void (await adjust(host, { volumeGb })) },
+  grow_volume: { online: false, run: async (host, { volumeGb }) => host.engine.applyAccess(await adjust(host, { volumeGb })) },
   access: { online: true, run: async (host, { cidrs }) => host.engine.applyAccess(await adjust(host, { cidrs })) },
   create_databases: { online: true, run: ({ engine }, spec) => engine.createDatabases(spec) },
   delete_database: { online: true, run: ({ engine }, spec) => engine.deleteDatabase(spec) },
