@@ -1,6 +1,6 @@
 /** The only file that imports implementations of the drivers. */
 export { createFakeCloud } from "#core/driver/fake/index";
-export type { FakeCloud, Fault, Verb } from "#core/driver/fake/index";
+export type { FakeCloud } from "#core/driver/fake/index";
 export { createLocalCloud } from "#core/driver/local/index";
 export type { IsolationLevel, LocalCloud, LocalOptions } from "#core/driver/local/index";
 export { pickRoot, publishEngine, reachable } from "#core/driver/local/place";

@@ -7,7 +7,7 @@ export interface Catalogue {
   datastores: DatastoreSeed[];
 }
 
-/** Flavors of the one-machine home (design §6). */
+/** Flavors of the one-machine home. */
 export const localFlavors: Catalogue["flavors"] = [
   { id: "1", name: "tiny", ramMb: 512, vcpus: 1 },
   { id: "2", name: "small", ramMb: 1024, vcpus: 1 },

@@ -7,8 +7,8 @@ import { operation, operationStep, type Input } from "#core/operation/operation.
 
 export type Operation = typeof operation.$inferSelect;
 
-const kinds = ["create", "destroy", "restart", "resize_flavor", "resize_volume", "update_access"] as const;
-export type Kind = (typeof kinds)[number];
+/** Each has a workflow of the same name. */
+export type Kind = "create" | "destroy" | "restart" | "resize_flavor" | "resize_volume" | "update_access";
 
 /** How long a whole run may take before it fails with a cause (contract §7.1 `usage_timeout`, `resize_time_out` ...). */
 const minutes: Record<Kind, number> = {

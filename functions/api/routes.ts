@@ -3,7 +3,7 @@
  * policy of each. What is not here does not exist.
  */
 export interface Route {
-  /** Number in contract §1; 0 = our own, beside Trove's (design §8). */
+  /** Number in contract §1; 0 = our own, beside Trove's. */
   no: number;
   /**
    * `nobody` needs a token; `any` token of the project in the path; `owner` of the object, or an

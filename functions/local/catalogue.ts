@@ -11,13 +11,6 @@ export interface EmbeddedEngine {
 
 export const DEFAULT_VERSION = "17";
 
-/** Sizes offered on one machine; the numeric ids are what clients show. */
-export const flavors = [
-  { id: "1", name: "tiny", ramMb: 512, vcpus: 1 },
-  { id: "2", name: "small", ramMb: 1024, vcpus: 1 },
-  { id: "3", name: "medium", ramMb: 2048, vcpus: 2 },
-];
-
 /** The PostgreSQL majors that npm installed. Throws StartError when the default one is missing. */
 export function embeddedEngines(source: string): EmbeddedEngine[] {
   const found = ["16", "17", "18"].flatMap((name) => {

@@ -4,12 +4,11 @@ import { system } from "#core/actor";
 import { systemClock } from "#core/clock";
 import type { Config } from "#core/config";
 import { enter } from "#core/context";
-import { Database, transaction } from "#core/db/index";
+import { Database } from "#core/db/index";
 import { migrate } from "#core/db/migrate";
-import { seed as seedDatastores } from "#core/datastore/seed";
 import { createLocalCloud } from "#core/driver/index";
-import { seed as seedFlavors } from "#core/flavor/index";
 import { createTokenVerifier } from "#core/identity/keystone";
+import { localFlavors, seedCatalogue } from "#core/instance/catalogue";
 import { log } from "#core/log";
 import { issue } from "#core/pki";
 import { Runner } from "#core/workflow/run";
@@ -21,7 +20,7 @@ import { HeldRequests } from "#functions/guest/hold";
 import { createIdentity, seedIdentity } from "#functions/identity/index";
 import { banner } from "#functions/local/banner";
 import { writeClouds } from "#functions/local/clouds";
-import { DEFAULT_VERSION, embeddedEngines, flavors } from "#functions/local/catalogue";
+import { DEFAULT_VERSION, embeddedEngines } from "#functions/local/catalogue";
 import { openHome } from "#functions/local/home";
 import { freePort, listen, type Fetch } from "#functions/local/listen";
 import { findPlaces } from "#functions/local/places";
@@ -101,12 +100,7 @@ export async function startService({ settings, config, source, build }: ServiceO
     const asSystem = <T>(name: string, work: () => Promise<T>) => enter({ db, actor: system(name), clock: systemClock }, work);
 
     const versions = engines.map(({ name, version }) => ({ name, version, isDefault: name === DEFAULT_VERSION }));
-    await asSystem("seed", () =>
-      transaction(async () => {
-        await seedDatastores([{ name: "postgresql", manager: "postgresql", versions }]);
-        await seedFlavors(flavors);
-      }),
-    );
+    await asSystem("seed", () => seedCatalogue({ flavors: localFlavors, datastores: [{ name: "postgresql", manager: "postgresql", versions }] }));
     const identity = createIdentity({
       db,
       publicUrl: `${url}/identity`,

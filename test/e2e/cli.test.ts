@@ -1,3 +1,5 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { installation, run, type Running } from "#test/support/service";
 import { until } from "#test/support/cluster";
@@ -9,6 +11,11 @@ import { until } from "#test/support/cluster";
 let place: Awaited<ReturnType<typeof installation>>;
 let service: Running;
 let address = "";
+/** Long enough that no log line holds one by chance. */
+const [alice, hidden, changed] = ["pw-of-alice-8Qz1", "pw-of-bob-hidden-3Xk", "pw-of-bob-changed-5Rt"] as const;
+const secrets: string[] = [alice, hidden, changed, "SCRAM-SHA-256$"];
+/** All that the services of this file printed. */
+const printed: string[] = [];
 
 beforeAll(async () => {
   place = await installation();
@@ -68,7 +75,7 @@ describe("catalogue and identity", () => {
 describe("the life of an instance", () => {
   test("create answers with BUILD and leads to ACTIVE, HEALTHY and an address", async () => {
     const created = await json<Row>(
-      "database instance create pg1 --flavor small --size 1 --datastore postgresql --datastore-version 17 --databases app --users alice:secret",
+      `database instance create pg1 --flavor small --size 1 --datastore postgresql --datastore-version 17 --databases app --users alice:${alice}`,
     );
     expect(created.status).toBe("BUILD");
     await active();
@@ -79,8 +86,8 @@ describe("the life of an instance", () => {
   });
 
   test("psql connects as the new user, with TLS required and with the CA verified", async () => {
-    expect(await psql("alice", "secret", "create table notes (text text); insert into notes values ('kept')")).toMatchObject({ code: 0 });
-    const verified = await psql("alice", "secret", "select text from notes", `sslmode=verify-full sslrootcert=${place.ca}`);
+    expect(await psql("alice", alice, "create table notes (text text); insert into notes values ('kept')")).toMatchObject({ code: 0 });
+    const verified = await psql("alice", alice, "select text from notes", `sslmode=verify-full sslrootcert=${place.ca}`);
     expect(verified).toMatchObject({ code: 0, stdout: "kept\n" });
     expect((await psql("alice", "wrong", "select 1")).stderr).toContain("password authentication failed");
   });
@@ -93,17 +100,17 @@ describe("the life of an instance", () => {
   });
 
   test("users are created, listed, shown, granted, revoked, changed and deleted", async () => {
-    await ok("database user create pg1 bob hidden --databases app");
+    await ok(`database user create pg1 bob ${hidden} --databases app`);
     await until(async () => (await json<Row[]>("database user list pg1")).some((row) => row.Name === "bob"), "the new user");
     expect(await json<Row>("database user show pg1 bob")).toMatchObject({ name: "bob", databases: [{ name: "app" }] });
-    expect((await psql("bob", "hidden", "select 1")).code).toBe(0);
+    expect((await psql("bob", hidden, "select 1")).code).toBe(0);
     await ok("database user revoke access pg1 bob app");
     expect(await json<Row[]>("database user show access pg1 bob")).toEqual([]);
-    expect((await psql("bob", "hidden", "select 1")).code).not.toBe(0);
+    expect((await psql("bob", hidden, "select 1")).code).not.toBe(0);
     await ok("database user grant access pg1 bob app");
     expect(await json<Row[]>("database user show access pg1 bob")).toMatchObject([{ Name: "app" }]);
-    await ok("database user update attributes pg1 bob --new_name robert --new_password fresh");
-    await until(async () => (await psql("robert", "fresh", "select 1")).code === 0, "the new name and password");
+    await ok(`database user update attributes pg1 bob --new_name robert --new_password ${changed}`);
+    await until(async () => (await psql("robert", changed, "select 1")).code === 0, "the new name and password");
     await ok("database user delete pg1 robert");
     await until(async () => !(await json<Row[]>("database user list pg1")).some((row) => row.Name === "robert"), "the user to go");
   });
@@ -112,6 +119,7 @@ describe("the life of an instance", () => {
     expect(await json<Row>("database root show pg1")).toMatchObject({ is_root_enabled: false });
     const { name, password } = await json<{ name: string; password: string }>("database root enable pg1");
     expect(name).toBe("root");
+    secrets.push(password);
     expect(await json<Row>("database root show pg1")).toMatchObject({ is_root_enabled: true });
     expect(await psql("root", password, "select rolsuper from pg_roles where rolname = current_user")).toMatchObject({ stdout: "f\n" });
     expect((await psql("root", password, "copy (select 1) to program 'true'")).stderr).toContain("permission denied");
@@ -128,35 +136,37 @@ describe("the life of an instance", () => {
     await ok("database instance update pg1 --name pg2");
     expect(await json<Row>("database instance show pg2")).toMatchObject({ name: "pg2" });
     await ok("database instance update pg2 --name pg1");
-    expect(await psql("alice", "secret", "select text from notes")).toMatchObject({ stdout: "kept\n" });
+    expect(await psql("alice", alice, "select text from notes")).toMatchObject({ stdout: "kept\n" });
   });
 
   test("an address outside allowed_cidrs is refused, and let in again", async () => {
     await ok("database instance update pg1 --allowed-cidr 203.0.113.0/24 --is-private");
     await active();
-    expect((await psql("alice", "secret", "select 1")).stderr).toMatch(/pg_hba.conf rejects|no pg_hba.conf entry/);
+    expect((await psql("alice", alice, "select 1")).stderr).toMatch(/pg_hba.conf rejects|no pg_hba.conf entry/);
     await ok("database instance update pg1 --allowed-cidr 127.0.0.0/8 --is-private");
     await active();
-    expect((await psql("alice", "secret", "select 1")).code).toBe(0);
+    expect((await psql("alice", alice, "select 1")).code).toBe(0);
   });
 
   test("a stop and a start of the whole service bring the instance and its rows back", async () => {
     expect(await service.stop()).toBe(0);
-    expect((await psql("alice", "secret", "select 1")).code).not.toBe(0);
+    printed.push(service.output());
+    expect((await psql("alice", alice, "select 1")).code).not.toBe(0);
     service = await place.start();
     await active();
-    expect(await psql("alice", "secret", "select text from notes")).toMatchObject({ stdout: "kept\n" });
+    expect(await psql("alice", alice, "select text from notes")).toMatchObject({ stdout: "kept\n" });
   });
 
   test("kill -9 of the service leaves the database serving, and the next start adopts it", async () => {
-    const engine = (await psql("alice", "secret", "select pg_postmaster_start_time()")).stdout;
+    const engine = (await psql("alice", alice, "select pg_postmaster_start_time()")).stdout;
     const pid = Number((await run("pgrep", ["-P", String(service.pid)])).stdout.trim() || service.pid);
     process.kill(pid, "SIGKILL");
     await service.ended;
-    expect((await psql("alice", "secret", "select 1")).code).toBe(0);
+    printed.push(service.output());
+    expect((await psql("alice", alice, "select 1")).code).toBe(0);
     service = await place.start();
     await active();
-    expect((await psql("alice", "secret", "select pg_postmaster_start_time()")).stdout).toBe(engine);
+    expect((await psql("alice", alice, "select pg_postmaster_start_time()")).stdout).toBe(engine);
   });
 
   test("another project sees nothing; reset status is for admins; plain HTTP works with a token", async () => {
@@ -167,6 +177,7 @@ describe("the life of an instance", () => {
     await ok(`database instance reset status ${id}`, "coffer-admin");
     await active();
     const token = (await json<Row>("token issue")) as { id: string; project_id: string };
+    secrets.push(token.id);
     const get = (project: string, secret: string) =>
       fetch(`${place.url}/v1.0/${project}/instances/${id}`, { headers: { "x-auth-token": secret } });
     expect((await get(token.project_id, token.id)).status).toBe(200);
@@ -199,11 +210,21 @@ describe("the older command", () => {
       OS_IDENTITY_API_VERSION: "3",
     };
     const trove = (...args: string[]) => run("trove", args, env);
-    expect(await trove("create", "old1", "2", "--size", "1", "--datastore", "postgresql", "--datastore_version", "17", "--databases", "app", "--users", "alice:secret")).toMatchObject({ code: 0 });
+    expect(await trove("create", "old1", "2", "--size", "1", "--datastore", "postgresql", "--datastore_version", "17", "--databases", "app", "--users", `alice:${alice}`)).toMatchObject({ code: 0 });
     await until(async () => (await trove("show", "old1")).stdout.includes("ACTIVE"), "old1 to be ACTIVE", 60_000);
     expect((await trove("list")).stdout).toContain("old1");
     expect((await trove("user-list", "old1")).stdout).toContain("alice");
     expect(await trove("delete", "old1")).toMatchObject({ code: 0 });
     await until(async () => !(await trove("list")).stdout.includes("old1"), "old1 to go", 60_000);
   });
+});
+
+test("no password, verifier, token or key of this whole run stands in any log", async () => {
+  const generated = JSON.parse(await readFile(join(place.home, "secrets.json"), "utf8")) as { database: Record<string, string>; users: Record<string, string>; rootKey: string; signingKey: string };
+  secrets.push(...Object.values(generated.database), ...Object.values(generated.users), generated.rootKey, generated.signingKey);
+  const logs = (await run("find", [place.home, "/var/lib/coffer", "-name", "*.log"])).stdout.trim().split("\n").filter(Boolean);
+  expect(logs.length).toBeGreaterThan(0);
+  const text = [...printed, service.output(), ...(await Promise.all(logs.map((path) => readFile(path, "utf8"))))].join("\n");
+  expect(text).toContain('"operation ended"');
+  expect(secrets.filter((secret) => text.includes(secret))).toEqual([]);
 });

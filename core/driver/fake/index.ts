@@ -6,7 +6,6 @@ import type { Call, Resource, Resources } from "#core/driver/resource";
 import type { Volume, Volumes, VolumeSpec } from "#core/driver/volume";
 import { AppError, badRequest } from "#core/error";
 
-export type { Fault, Verb } from "#core/driver/fake/faults";
 
 /** What a test lets run on a fake server. */
 export interface FakeGuest {

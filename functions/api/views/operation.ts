@@ -5,7 +5,7 @@ type Entry = Awaited<ReturnType<typeof timeline>>[number];
 
 const optional = (date: Date | null) => date && stamp(date);
 
-/** An operation with its steps: our own resource, beside Trove's (design §8). */
+/** An operation with its steps: our own resource, beside Trove's. */
 export const operationView = (entry: Entry) => ({
   id: entry.id,
   kind: entry.kind,
