@@ -20,8 +20,8 @@ export interface Ambient {
   instanceId?: string;
   /** The open transaction, if any. */
   tx?: Tx;
-  /** Ids of outbox rows written in this context; the entry point sends them after commit. */
-  emitted: bigint[];
+  /** Messages written to the outbox in this context; the entry point sends them after commit. */
+  emitted: { id: bigint; body: string }[];
 }
 
 const store = new AsyncLocalStorage<Ambient>();

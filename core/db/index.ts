@@ -94,9 +94,16 @@ async function undo(connection: Connection) {
 
 /** Runs `work` in a transaction; joins the one already open. No network inside. */
 export function transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
-  const { tx, db } = ambient();
+  const { tx, db, emitted } = ambient();
   if (tx) return work(tx);
-  return db.begin((opened) => within({ tx: opened }, () => work(opened)));
+  const before = emitted.length;
+  return db
+    .begin((opened) => within({ tx: opened }, () => work(opened)))
+    .catch((error: unknown) => {
+      // What was not committed is not sent.
+      emitted.length = before;
+      throw error;
+    });
 }
 
 /** One statement, or several independent ones issued together, in one round trip. */

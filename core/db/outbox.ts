@@ -1,6 +1,6 @@
 import { and, asc, inArray, isNull, lt } from "drizzle-orm";
 import { ambient, now } from "#core/context";
-import { inside, transaction, read } from "#core/db/index";
+import { inside, transaction } from "#core/db/index";
 import { outbox } from "#core/db/outbox.sql";
 
 /** `operation.run`: carry this run of this operation. */
@@ -22,8 +22,10 @@ export async function emit(message: Message) {
     .insert(outbox)
     .values({ projectId: message.projectId, topic: message.topic, payload: message.payload, createdAt: now() })
     .returning({ id: outbox.id });
-  if (row) ambient().emitted.push(row.id);
+  if (row) ambient().emitted.push({ id: row.id, body: bodyOf(message) });
 }
+
+const bodyOf = ({ topic, payload }: { topic: string; payload: object }) => JSON.stringify({ topic, ...payload });
 
 /** At most this many per SendMessageBatch (SQS API reference). */
 const BATCH = 10;
@@ -33,10 +35,8 @@ const BATCH = 10;
  * `timeoutMs` bounds what a caller of the API waits for it.
  */
 export async function sendOwn(publisher: Publisher, timeoutMs = 1000): Promise<number> {
-  const ids = ambient().emitted.splice(0);
-  if (ids.length === 0) return 0;
-  const rows = await read((tx) => tx.select().from(outbox).where(and(inArray(outbox.id, ids), isNull(outbox.sentAt))));
-  return send(publisher, rows, timeoutMs);
+  const messages = ambient().emitted.splice(0);
+  return messages.length === 0 ? 0 : send(publisher, messages, timeoutMs);
 }
 
 /**
@@ -54,17 +54,17 @@ export function sweep(publisher: Publisher, { limit = 100, olderThanMs = 0, time
       .orderBy(asc(outbox.id))
       .limit(limit)
       .for("update", { skipLocked: true });
-    return send(publisher, rows, timeoutMs);
+    return send(publisher, rows.map((row) => ({ id: row.id, body: bodyOf(row) })), timeoutMs);
   });
 }
 
-async function send(publisher: Publisher, rows: (typeof outbox.$inferSelect)[], timeoutMs: number): Promise<number> {
+async function send(publisher: Publisher, rows: { id: bigint; body: string }[], timeoutMs: number): Promise<number> {
   let count = 0;
   const signal = AbortSignal.timeout(timeoutMs);
   for (let at = 0; at < rows.length; at += BATCH) {
     const batch = rows.slice(at, at + BATCH);
     const sent = await publisher.publish(
-      batch.map((row) => ({ id: String(row.id), body: JSON.stringify({ topic: row.topic, ...row.payload }) })),
+      batch.map(({ id, body }) => ({ id: String(id), body })),
       signal,
     );
     if (sent.length === 0) continue;

@@ -52,6 +52,7 @@ export async function create(wish: NewInstance, config: Config): Promise<Detail>
   const { projectId, userId } = user();
   const row = {
     id: newId(),
+    generation: 1,
     createdAt: at,
     updatedAt: at,
     projectId,
@@ -72,14 +73,16 @@ export async function create(wish: NewInstance, config: Config): Promise<Detail>
     access: wish.access,
   } as const;
   const stored = await transaction(async () => {
-    await charge(projectId, { instances: 1, ram: flavor.ramMb, volumes: sizeGb }, defaultLimits(config));
-    const [inserted] = await inside().insert(instance).values(row).returning();
-    if (!inserted) throw new Error("the instance was not stored");
-    await Promise.all([
+    // execute(): a query that is merely awaited would be sent after those below, which refer to the row.
+    const inserted = inside().insert(instance).values(row).returning().execute();
+    // One round trip, executed in this order. The quota comes last: its row is locked until the commit, and every
+    // other create of the project waits for it.
+    const [[present]] = await Promise.all([
+      inserted,
       enqueue({
         instanceId: row.id,
         projectId,
-        generation: inserted.generation,
+        generation: row.generation,
         kind: "prepare",
         spec: {
           memoryMb: flavor.ramMb,
@@ -90,8 +93,10 @@ export async function create(wish: NewInstance, config: Config): Promise<Detail>
         },
       }),
       begin({ instanceId: row.id, projectId, kind: "create" }),
+      charge(projectId, { instances: 1, ram: flavor.ramMb, volumes: sizeGb }, defaultLimits(config)),
     ]);
-    return inserted;
+    if (!present) throw new Error("the instance was not stored");
+    return present;
   });
   return { instance: stored, datastore: store, version, serverId: null, volumeId: null };
 }

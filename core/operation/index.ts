@@ -38,7 +38,7 @@ export async function begin({ instanceId, projectId, kind, input = {} }: Begin):
   const { actor, requestId } = ambient();
   const id = newId();
   const at = now();
-  const [row] = await inside()
+  const stored = inside()
     .insert(operation)
     .values({
       id,
@@ -56,13 +56,14 @@ export async function begin({ instanceId, projectId, kind, input = {} }: Begin):
     })
     .onConflictDoNothing({ target: operation.instanceId, where: isNull(operation.outcome) })
     .returning({ id: operation.id });
+  // Together in one round trip; a refusal takes the message back with it.
+  const [[row]] = await Promise.all([stored, emit({ topic: "operation.run", projectId, payload: { operationId: id, run: 1 } })]);
   if (!row) {
     throw unprocessable(`Instance ${instanceId} is busy: another operation on it has not ended yet.`, {
       reason: "operation.busy",
       next: "Wait until the running operation ends, then repeat the request.",
     });
   }
-  await emit({ topic: "operation.run", projectId, payload: { operationId: id, run: 1 } });
   return id;
 }
 

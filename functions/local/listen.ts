@@ -33,7 +33,6 @@ export function listen({ port, fetch, tls, setting }: ListenOptions): Promise<Li
         fetch,
         port,
         hostname: HOST,
-        overrideGlobalObjects: false,
         ...(tls
           ? { createServer: createHttpsServer, serverOptions: { ...tls, headersTimeout: HEADER_TIMEOUT_MS } }
           : { serverOptions: { headersTimeout: HEADER_TIMEOUT_MS } }),
