@@ -9,7 +9,7 @@ import { Boot } from "#core/guest/protocol";
 import { log, setSink } from "#core/log";
 
 /** The agent's version, told in every report. */
-export const version = "0.1.0";
+const version = "0.1.0";
 
 /** Exit codes that whoever started the agent may act on. */
 export const exit = {
