@@ -14,6 +14,8 @@ let address = "";
 /** Long enough that no log line holds one by chance. */
 const [alice, hidden, changed] = ["pw-of-alice-8Qz1", "pw-of-bob-hidden-3Xk", "pw-of-bob-changed-5Rt"] as const;
 const secrets: string[] = [alice, hidden, changed, "SCRAM-SHA-256$"];
+/** Addresses and system identifiers of earlier instances. */
+const seenBefore = new Set<string>();
 /** All that the services of this file printed. */
 const printed: string[] = [];
 
@@ -193,6 +195,25 @@ describe("the life of an instance", () => {
     await ok("database instance force delete pg3", "coffer-admin");
     await until(async () => (await json<Row[]>("database instance list", "coffer-admin")).length === 0, "pg3 to go");
   });
+});
+
+test.each(["16", "18"])("PostgreSQL %s serves, with an address and a system identifier of its own", async (version) => {
+  const name = `pg-${version}`;
+  await ok(`database instance create ${name} --flavor tiny --size 1 --datastore postgresql --datastore-version ${version} --databases app --users alice:${alice}`);
+  let seen: Row = {};
+  await until(async () => {
+    seen = await json<Row>(`database instance show ${name}`);
+    if (seen.status === "ERROR") throw new Error(JSON.stringify(seen));
+    return seen.operating_status === "HEALTHY";
+  }, `${name} to be HEALTHY`, 60_000);
+  address = String(seen.ip);
+  const { stdout } = await psql("alice", alice, "select current_setting('server_version'), system_identifier from pg_control_system()");
+  const [number, identifier] = stdout.trim().split("|");
+  expect(number).toMatch(new RegExp(`^${version}\\.`));
+  expect(identifier).toMatch(/^\d+$/);
+  expect(seenBefore.has(address) || seenBefore.has(identifier ?? "")).toBe(false);
+  seenBefore.add(address).add(identifier ?? "");
+  await ok(`database instance delete ${name}`);
 });
 
 describe("the older command", () => {
