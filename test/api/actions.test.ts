@@ -115,8 +115,12 @@ test("an owner may reset with force_delete; the instance is ACTIVE with service 
   const id = await api.active();
   await act(id, { restart: {} });
   api.published.length = 0;
+  api.sleep(true);
   expect((await act(id, { reset_status: { force_delete: true } })).status).toBe(202);
+  api.sleep(false);
   expect((await api.ask("member", `GET /instances/${id}`)).json.instance).toMatchObject({ status: "ACTIVE", operating_status: "ERROR" });
+  // The guest was asked to speak at once.
+  expect(api.rings).toContain(id);
   expect(await running(id)).toMatchObject([{ kind: "restart", cancel_requested: true }]);
   // Whoever carries the run is told to look.
   expect(api.published).toHaveLength(1);
