@@ -1,12 +1,13 @@
 import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import type { Clock } from "#core/clock";
 import type { ServerSpec } from "#core/driver/compute";
 import { readRecord, writeAtomic } from "#core/driver/local/files";
 import { removeGroups, type Isolation } from "#core/driver/local/isolation";
 import type { LocalNetwork } from "#core/driver/local/network";
 import { publishEngine } from "#core/driver/local/place";
-import type { Traces } from "#core/driver/local/processes";
+import { until, type Traces } from "#core/driver/local/processes";
 import type { RunDirectories } from "#core/driver/local/rundir";
 import { Entry } from "#core/driver/local/shelf";
 import type { Log } from "#core/driver/local/supervisor";
@@ -39,7 +40,11 @@ export interface MachineOptions {
   network: LocalNetwork;
   isolation: Isolation;
   run: RunDirectories;
+  clock: Clock;
 }
+
+/** The kernel counts a process that has ended as a group's member for a moment longer, ms. */
+const EMPTYING_MS = 2_000;
 
 /** What a server needs around its agent, in directory `at`: made ready, looked for, and cleared away. */
 export class Machines {
@@ -100,7 +105,8 @@ export class Machines {
   /** Removes the server's control groups, in which nothing runs any more. */
   async ungroup(record: ServerRecord, at: string): Promise<void> {
     this.#unsettled.delete(record.name);
-    if (removeGroups(await noted(at))) return;
+    const groups = await noted(at);
+    if (await until(() => removeGroups(groups), EMPTYING_MS, this.#options.clock)) return;
     throw new AppError("serviceUnavailable", `A control group of server ${record.name} is still in use.`, { reason: "server.cgroup" });
   }
 

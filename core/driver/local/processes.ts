@@ -155,7 +155,7 @@ export async function end(traces: Traces, clock: Clock): Promise<void> {
 }
 
 /** Looks every 20 ms, then every 100 ms; false when `ms` passed first. */
-async function until(done: () => boolean, ms: number, clock: Clock): Promise<boolean> {
+export async function until(done: () => boolean, ms: number, clock: Clock): Promise<boolean> {
   const started = clock.now().getTime();
   for (;;) {
     if (done()) return true;
