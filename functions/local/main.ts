@@ -17,6 +17,8 @@ export interface Build {
 /** Starts everything, tells where it is, and stops it in order at SIGINT or SIGTERM. */
 export async function main({ source, build }: Build): Promise<void> {
   const begun = Date.now();
+  // From the first moment: a signal that comes during the start stops in order once everything is up.
+  const stopping = stopSignal();
   try {
     const settings = settingsOf(process.env, process.stderr.isTTY);
     const config = configOf(process.env);
@@ -24,7 +26,7 @@ export async function main({ source, build }: Build): Promise<void> {
     if (settings.failpoint) arm(settings.failpoint, () => void process.kill(process.pid, "SIGKILL"));
     const service = await startService({ settings, config, source: resolve(source), build });
     process.stdout.write(service.banner((Date.now() - begun) / 1000));
-    await stopSignal();
+    await stopping;
     log.info("stopping");
     await service.stop();
     log.info("stopped");
