@@ -29,6 +29,10 @@ const changes: Partial<Record<Kind, (id: string) => Promise<void>>> = {
   update_access: (id) => updateAccess(id, { allowed_cidrs: ["10.0.0.0/8"] }),
 };
 
+test("every workflow is crashed here", () => {
+  expect(["create", "destroy", ...Object.keys(changes)].sort()).toEqual(Object.keys(workflows).sort());
+});
+
 describe("create", () => {
   test.each(points("create"))("survives a crash at %s with one server, one volume and one port", async (point) => {
     const disarm = crashOnce(point);
