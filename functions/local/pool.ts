@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, readdir, rm } from "node:fs/promises";
+import { mkdir, readdir, rm, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { describe } from "#core/error";
 import { adoptVolume, prepareVolume } from "#core/engine/postgresql/index";
@@ -10,8 +10,8 @@ import type { Places } from "#functions/local/places";
 
 export interface PoolOptions {
   directory: string;
-  /** How many to keep ready of the default version; of the others a third, at least one if any. */
-  size: number;
+  /** How many to keep ready of the default version; of the others one, if any. By default what `roomFor` finds. */
+  size: number | undefined;
   versions: EmbeddedEngine[];
   places: Places;
 }
@@ -24,6 +24,20 @@ export interface Pool {
   stop: () => Promise<void>;
 }
 
+/** Made first: enough for one person, of every version something. */
+const FEW = 3;
+/** Enough for a burst: initialising is what costs most of a create. */
+const MANY = 20;
+/** What one directory takes on the disk, and the share of the free disk that all of them may take. */
+const DIRECTORY_BYTES = 40 << 20;
+const DISK_SHARE = 0.01;
+
+/** How many directories the disk has room for without anyone noticing. */
+async function roomFor(directory: string): Promise<number> {
+  const { bavail, bsize } = await statfs(directory);
+  return Math.max(FEW, Math.min(MANY, Math.floor((bavail * bsize * DISK_SHARE) / DIRECTORY_BYTES)));
+}
+
 /** Refilling waits this long after a take, so that it does not compete with the create that took. */
 const QUIET_MS = 1500;
 
@@ -33,19 +47,23 @@ const QUIET_MS = 1500;
  */
 export function createPool({ directory, size, versions, places }: PoolOptions): Pool {
   const ready = new Map<string, string[]>(versions.map(({ name }) => [name, []]));
-  const wanted = (version: string) => (version === DEFAULT_VERSION ? size : Math.ceil(size / 3));
   let stopped = false;
   let filling: Promise<void> | undefined;
   let timer: NodeJS.Timeout | undefined;
 
   const make = async () => {
     await adoptLeftovers();
+    await makeUpTo(Math.min(size ?? FEW, FEW));
+    await makeUpTo(size ?? (await roomFor(directory)));
+  };
+  const makeUpTo = async (count: number) => {
+    const wanted = (version: string) => (version === DEFAULT_VERSION ? count : Math.min(count, 1));
     for (;;) {
       const version = [...ready].find(([name, list]) => list.length < wanted(name))?.[0];
       if (!version || stopped) return;
       const place = join(directory, version, randomBytes(6).toString("hex"));
       await mkdir(place, { recursive: true, mode: 0o711 });
-      await prepareVolume({ native: places.engine("postgresql", version), directory: place });
+      await prepareVolume({ native: places.engine("postgresql", version), directory: place, background: true });
       ready.get(version)?.push(place);
     }
   };

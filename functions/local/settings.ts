@@ -9,8 +9,8 @@ const Settings = z.object({
   COFFER_PORT: z.coerce.number().int().min(1).max(65535).default(8779),
   /** `json` for machines, `text` for people; by default text where stderr is a terminal. */
   COFFER_LOG: z.enum(["json", "text"]).optional(),
-  /** Freshly initialised data directories kept ready. 0 = none. */
-  COFFER_POOL: z.coerce.number().int().min(0).max(50).default(3),
+  /** Freshly initialised data directories kept ready. 0 = none; by default as many as the disk has room for without noticing. */
+  COFFER_POOL: z.coerce.number().int().min(0).max(50).optional(),
   /** Connections to the state database, per role. */
   COFFER_DB_MAX: z.coerce.number().int().min(1).max(100).default(10),
   /** For crash suites: this process kills itself at the named point. */
@@ -21,7 +21,7 @@ export interface LocalSettings {
   home: string;
   port: number;
   log: "json" | "text";
-  pool: number;
+  pool: number | undefined;
   databaseMax: number;
   failpoint: string | undefined;
 }

@@ -1,7 +1,8 @@
+import { benchBurst } from "#test/bench/burst";
 import { benchApi } from "#test/bench/http";
 import { benchLife } from "#test/bench/life";
 
-const benches: Record<string, (directory: string) => Promise<void>> = { api: benchApi, life: benchLife };
+const benches: Record<string, (directory: string) => Promise<void>> = { api: benchApi, life: benchLife, burst: benchBurst };
 
 /** `npm run bench`: all of them; `npm run bench -- api`: one. Figures are ratios against a floor measured in the same run. */
 export async function main(directory: string, wanted: string[]): Promise<void> {

@@ -25,7 +25,7 @@ export async function installation(env: Record<string, string> = {}) {
   const home = await mkdtemp(join(tmpdir(), "coffer-e2e-"));
   await chmod(home, 0o711);
   const port = await freePort();
-  const settings = { COFFER_HOME: home, COFFER_PORT: String(port), COFFER_LOG: "json", ...env };
+  const settings = { COFFER_HOME: home, COFFER_PORT: String(port), COFFER_LOG: "json", COFFER_POOL: "3", ...env };
   return {
     home,
     port,

@@ -1,10 +1,12 @@
 import { execFile, spawn } from "node:child_process";
 import { lchownSync, readdirSync } from "node:fs";
 import { chmod, chown, lstat, mkdir, mkdtemp, open, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { constants, setPriority } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { AppError } from "#core/error";
 import { codeOf, syncDirectory } from "#core/engine/postgresql/files";
+import { log } from "#core/log";
 
 export { serverPid, stopServer } from "#core/engine/postgresql/process";
 
@@ -51,6 +53,8 @@ export interface InitCluster {
   as?: User;
   /** False = the directory need not survive a power cut. Costs about 100 ms. */
   durable?: boolean;
+  /** True = others go first at the processor. */
+  background?: boolean;
 }
 
 /**
@@ -59,13 +63,13 @@ export interface InitCluster {
  * data moves to another machine. Upper and lower case know all of Unicode: by PostgreSQL's own C.UTF-8
  * from 17 on, before that by the system's, or only for ASCII where the system has none.
  */
-export async function initCluster({ native, directory, superuser, password, as, durable = true }: InitCluster): Promise<void> {
+export async function initCluster({ native, directory, superuser, password, as, durable = true, background = false }: InitCluster): Promise<void> {
   const staging = await mkdtemp(`${directory}.new-`);
   const data = join(staging, "data");
   const user = asRoot() ? NOBODY : undefined;
   const passwordFile = join(staging, "password");
   const initdb = (locale: string[]) =>
-    program(native, "initdb", ["-D", data, "-U", superuser, "-k", "-E", "UTF8", ...locale, "--auth=scram-sha-256", `--pwfile=${passwordFile}`, "--no-sync", "--no-instructions"], staging, user);
+    program(native, "initdb", ["-D", data, "-U", superuser, "-k", "-E", "UTF8", ...locale, "--auth=scram-sha-256", `--pwfile=${passwordFile}`, "--no-sync", "--no-instructions"], { cwd: staging, background, ...user });
   try {
     await writeFile(passwordFile, `${password}\n`, { mode: 0o600 });
     if (user) await Promise.all([staging, passwordFile].map((path) => chown(path, user.uid, user.gid)));
@@ -77,7 +81,7 @@ export async function initCluster({ native, directory, superuser, password, as, 
       });
     const owner = as ?? user;
     if (owner) await chownTree(data, owner);
-    if (durable) await program(native, "initdb", ["--sync-only", "-D", data], staging);
+    if (durable) await program(native, "initdb", ["--sync-only", "-D", data], { cwd: staging, background });
     await rename(data, directory);
     if (durable) await syncDirectory(dirname(directory));
   } finally {
@@ -93,13 +97,24 @@ export async function majorOf(native: string): Promise<number> {
   return major;
 }
 
-async function program(native: string, name: string, args: string[], cwd: string, user?: User): Promise<void> {
-  await run(join(native, "bin", name), args, { ...user, cwd, env: environment }).catch((cause: Error & { stderr?: string }) => {
+async function program(native: string, name: string, args: string[], { background, ...options }: Partial<User> & { cwd: string; background: boolean }): Promise<void> {
+  const running = run(join(native, "bin", name), args, { ...options, env: environment });
+  // What it starts inherits this. It may have ended, or be somebody's with rules of his own: it is only a courtesy.
+  if (background && running.child.pid !== undefined) yieldTo(running.child.pid);
+  await running.catch((cause: Error & { stderr?: string }) => {
     throw new AppError("serviceUnavailable", `${name} failed: ${(cause.stderr || cause.message).trim().split("\n").find((line) => line.includes("error")) ?? cause.message}`, {
       reason: `engine.${name}`,
       cause,
     });
   });
+}
+
+function yieldTo(pid: number): void {
+  try {
+    setPriority(pid, constants.priority.PRIORITY_LOW);
+  } catch (error) {
+    log.warn("a background program keeps its priority", { error: String(error) });
+  }
 }
 
 /** Gives a tree that no server has run on to a user. The top comes last, as the sign that all is done. */

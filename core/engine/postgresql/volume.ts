@@ -34,13 +34,15 @@ export interface PrepareVolume {
   directory: string;
   /** Who will own the data; may still change until `initialise`. */
   as?: User;
+  /** Nobody waits for it: others go first. */
+  background?: boolean;
 }
 
 /**
  * Makes a fresh cluster and, last, the file with its superuser's password, so that this says that
  * both are complete. What a crash left half made is made anew.
  */
-export async function prepareVolume({ native, directory, as }: PrepareVolume): Promise<void> {
+export async function prepareVolume({ native, directory, as, background }: PrepareVolume): Promise<void> {
   const files = layout(directory);
   await mkdir(directory, { recursive: true });
   await closeVolume(directory);
@@ -49,7 +51,7 @@ export async function prepareVolume({ native, directory, as }: PrepareVolume): P
     if (name.startsWith("pgdata")) await rm(join(directory, name), { recursive: true, force: true });
   }
   const password = randomBytes(32).toString("base64url");
-  await initCluster({ native, directory: files.pgdata, superuser, password, ...(as && { as }) });
+  await initCluster({ native, directory: files.pgdata, superuser, password, ...(as && { as }), ...(background && { background }) });
   await failpoint("postgresql.prepare");
   await place(files.superuser, password);
 }
