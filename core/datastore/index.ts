@@ -1,5 +1,6 @@
 import { asc, eq } from "drizzle-orm";
 import { read } from "#core/db/index";
+import { statement } from "#core/db/statement";
 import { datastore, datastoreVersion } from "#core/datastore/datastore.sql";
 import { badRequest, notFound } from "#core/error";
 import { isUuid } from "#core/id";
@@ -11,15 +12,17 @@ export type Datastore = typeof datastore.$inferSelect & { versions: Version[] };
 const ports: Record<string, number> = { postgresql: 5432, mysql: 3306, mariadb: 3306, redis: 6379 };
 export const standardPort = (manager: string): number | undefined => ports[manager];
 
+const everything = statement((tx) =>
+  tx
+    .select({ store: datastore, version: datastoreVersion })
+    .from(datastore)
+    .leftJoin(datastoreVersion, eq(datastoreVersion.datastoreId, datastore.id))
+    .orderBy(asc(datastore.name), asc(datastoreVersion.name), asc(datastoreVersion.version)),
+);
+
 /** Every datastore with all its versions, by name. A handful of rows: one statement, never paged. */
 export async function list(): Promise<Datastore[]> {
-  const rows = await read((tx) =>
-    tx
-      .select({ store: datastore, version: datastoreVersion })
-      .from(datastore)
-      .leftJoin(datastoreVersion, eq(datastoreVersion.datastoreId, datastore.id))
-      .orderBy(asc(datastore.name), asc(datastoreVersion.name), asc(datastoreVersion.version)),
-  );
+  const rows = await read((tx) => everything(tx, {}));
   const stores = new Map<string, Datastore>();
   for (const { store, version } of rows) {
     const present = stores.get(store.id) ?? { ...store, versions: [] };

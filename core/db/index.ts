@@ -71,18 +71,18 @@ export class Database {
   }
 }
 
-/** Sends BEGIN and the actor without waiting; whoever awaits the work must await this too. */
+/** Sends BEGIN and the actor, in one message, without waiting; whoever awaits the work must await this too. */
 function open(connection: Connection) {
   const { actor } = ambient();
   const [project, admin] = actor.kind === "user" ? [actor.projectId, actor.isAdmin ? "on" : "off"] : ["", "off"];
-  const begun = Promise.all([
-    connection.run("begin"),
-    connection.run("select set_config('coffer.project_id', $1, true), set_config('coffer.admin', $2, true)", [project, admin]),
-  ]);
+  const begun = connection.script(`begin; set local coffer.project_id = ${literal(project)}; set local coffer.admin = ${admin}`);
   // The rejection itself reaches the caller through the await in begin() and pipeline().
   begun.catch(() => connection.drop());
   return begun;
 }
+
+/** A string constant, the same under every setting of the server (PostgreSQL manual 4.1.2.2). */
+const literal = (text: string) => `E'${text.replaceAll("\\", "\\\\").replaceAll("'", "''")}'`;
 
 async function undo(connection: Connection) {
   try {
@@ -101,6 +101,23 @@ export function transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
     .begin((opened) => within({ tx: opened }, () => work(opened)))
     .catch((error: unknown) => {
       // What was not committed is not sent.
+      emitted.length = before;
+      throw error;
+    });
+}
+
+/**
+ * A transaction whose statements are all issued at once, COMMIT included, in one round trip: a
+ * lock it takes is held no longer than PostgreSQL needs. What `work` finds wrong in an answer comes
+ * too late, so every refusal must be an error of a statement. Joins the open transaction.
+ */
+export function batch<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+  const { tx, db, emitted } = ambient();
+  if (tx) return work(tx);
+  const before = emitted.length;
+  return db
+    .pipeline((opened) => within({ tx: opened }, () => work(opened)))
+    .catch((error: unknown) => {
       emitted.length = before;
       throw error;
     });

@@ -1,7 +1,8 @@
-import { and, asc, inArray, isNull, lt } from "drizzle-orm";
+import { and, asc, isNull, lt, sql } from "drizzle-orm";
 import { ambient, now } from "#core/context";
-import { inside, transaction } from "#core/db/index";
+import { batch, inside, transaction } from "#core/db/index";
 import { outbox } from "#core/db/outbox.sql";
+import { given, statement } from "#core/db/statement";
 
 /** `operation.run`: carry this run of this operation. */
 export interface Message {
@@ -18,12 +19,14 @@ export interface Publisher {
 
 /** Commits a message with the open transaction; throws outside one. */
 export async function emit(message: Message) {
-  const [row] = await inside()
-    .insert(outbox)
-    .values({ projectId: message.projectId, topic: message.topic, payload: message.payload, createdAt: now() })
-    .returning({ id: outbox.id });
+  const { projectId, topic, payload } = message;
+  const [row] = await insertMessage(inside(), { projectId, topic, payload, createdAt: now() });
   if (row) ambient().emitted.push({ id: row.id, body: bodyOf(message) });
 }
+
+const insertMessage = statement((tx) =>
+  tx.insert(outbox).values(given(["projectId", "topic", "payload", "createdAt"])).returning({ id: outbox.id }),
+);
 
 const bodyOf = ({ topic, payload }: { topic: string; payload: object }) => JSON.stringify({ topic, ...payload });
 
@@ -58,20 +61,28 @@ export function sweep(publisher: Publisher, { limit = 100, olderThanMs = 0, time
   });
 }
 
+/** A note that a crash of the database loses is made again after the message was sent twice, which is harmless: no need to wait for the disk. */
+const lightly = statement((tx) => tx.select({ set: sql`set_config('synchronous_commit', 'off', true)` }).from(sql`(values (1)) as once`));
+
+const noteSent = statement((tx) =>
+  tx
+    .update(outbox)
+    .set({ sentAt: sql`${sql.placeholder("at")}::timestamptz` })
+    .where(sql`${outbox.id} in (select id::bigint from regexp_split_to_table(${sql.placeholder("ids")}, ',') as id)`),
+);
+
 async function send(publisher: Publisher, rows: { id: bigint; body: string }[], timeoutMs: number): Promise<number> {
   let count = 0;
   const signal = AbortSignal.timeout(timeoutMs);
   for (let at = 0; at < rows.length; at += BATCH) {
-    const batch = rows.slice(at, at + BATCH);
+    const few = rows.slice(at, at + BATCH);
     const sent = await publisher.publish(
-      batch.map(({ id, body }) => ({ id: String(id), body })),
+      few.map(({ id, body }) => ({ id: String(id), body })),
       signal,
     );
     if (sent.length === 0) continue;
     count += sent.length;
-    await transaction((tx) =>
-      tx.update(outbox).set({ sentAt: now() }).where(inArray(outbox.id, sent.map((id) => BigInt(id)))),
-    );
+    await batch((tx) => Promise.all([lightly(tx, {}), noteSent(tx, { at: now().toISOString(), ids: sent.join(",") })]));
   }
   return count;
 }

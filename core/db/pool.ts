@@ -42,8 +42,18 @@ export class Connection {
   }
 
   run(text: string, values: (string | null)[] = []) {
-    if (this.#lost) throw new AppError("serviceUnavailable", "The connection to the state database was lost.", { reason: "database.lost" });
+    this.#mustLive();
     return this.#sql.unsafe(text, values, { prepare: this.#prepare });
+  }
+
+  /** Several statements without parameters as one message (the simple query protocol). */
+  script(text: string) {
+    this.#mustLive();
+    return this.#sql.unsafe(text).simple();
+  }
+
+  #mustLive() {
+    if (this.#lost) throw new AppError("serviceUnavailable", "The connection to the state database was lost.", { reason: "database.lost" });
   }
 
   close(): Promise<void> {

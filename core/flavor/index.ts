@@ -1,5 +1,6 @@
 import { asc, eq, sql } from "drizzle-orm";
 import { inside, read } from "#core/db/index";
+import { statement } from "#core/db/statement";
 import { flavor } from "#core/flavor/flavor.sql";
 
 export type Flavor = typeof flavor.$inferSelect;
@@ -8,8 +9,10 @@ export type Flavor = typeof flavor.$inferSelect;
 export const list = (): Promise<Flavor[]> =>
   read((tx) => tx.select().from(flavor).orderBy(asc(flavor.ramMb), asc(flavor.id)));
 
+const withId = statement((tx) => tx.select().from(flavor).where(eq(flavor.id, sql.placeholder("id"))));
+
 export async function find(id: string): Promise<Flavor | undefined> {
-  const [row] = await read((tx) => tx.select().from(flavor).where(eq(flavor.id, id)));
+  const [row] = await read((tx) => withId(tx, { id }));
   return row;
 }
 

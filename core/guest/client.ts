@@ -1,6 +1,7 @@
 import { and, asc, eq } from "drizzle-orm";
 import { ambient, newId, now } from "#core/context";
 import { inside, read } from "#core/db/index";
+import { given, statement } from "#core/db/statement";
 import { guest, guestJob } from "#core/guest/guest.sql";
 import { jobs, type Inventory, type JobKind, type JobSpec } from "#core/guest/protocol";
 
@@ -22,21 +23,25 @@ export interface Enqueue<K extends JobKind> {
 /** Puts a job at the end of the guest's queue, in the open transaction. Returns the job's id. */
 export async function enqueue<K extends JobKind>(job: Enqueue<K>): Promise<string> {
   const id = job.id ?? newId();
-  await inside()
-    .insert(guestJob)
-    .values({
-      id,
-      instanceId: job.instanceId,
-      projectId: job.projectId,
-      generation: job.generation,
-      kind: job.kind,
-      spec: jobs[job.kind].parse(job.spec),
-      requestId: ambient().requestId ?? null,
-      createdAt: now(),
-    })
-    .onConflictDoNothing({ target: guestJob.id });
+  await insertJob(inside(), {
+    id,
+    instanceId: job.instanceId,
+    projectId: job.projectId,
+    generation: job.generation,
+    kind: job.kind,
+    spec: jobs[job.kind].parse(job.spec),
+    requestId: ambient().requestId ?? null,
+    createdAt: now(),
+  });
   return id;
 }
+
+const insertJob = statement((tx) =>
+  tx
+    .insert(guestJob)
+    .values(given(["id", "instanceId", "projectId", "generation", "kind", "spec", "requestId", "createdAt"]))
+    .onConflictDoNothing({ target: guestJob.id }),
+);
 
 export type JobState = { state: "queued" | "done" | "failed"; error: string | null; result: Record<string, unknown> | null };
 

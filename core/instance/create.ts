@@ -1,6 +1,7 @@
 import type { Config } from "#core/config";
 import { newId, now, user } from "#core/context";
-import { inside, transaction } from "#core/db/index";
+import { batch } from "#core/db/index";
+import { given, statement } from "#core/db/statement";
 import * as Datastore from "#core/datastore/index";
 import { AppError, badRequest } from "#core/error";
 import * as Flavor from "#core/flavor/index";
@@ -31,10 +32,9 @@ export interface NewInstance {
  */
 export async function create(wish: NewInstance, config: Config): Promise<Detail> {
   // Catalogue first and outside: it changes rarely, and a wrong request shall hold no lock.
-  const [stores, flavor] = await Promise.all([
-    Datastore.list(),
-    wish.flavorId === undefined ? undefined : Flavor.find(wish.flavorId),
-  ]);
+  const [stores, flavor] = await batch(() =>
+    Promise.all([Datastore.list(), wish.flavorId === undefined ? undefined : Flavor.find(wish.flavorId)]),
+  );
   const { store, version } = Datastore.resolve(stores, wish.datastore, config.COFFER_DEFAULT_DATASTORE);
   const { manager } = version;
   checkDatabases(manager, wish.databases);
@@ -72,13 +72,11 @@ export async function create(wish: NewInstance, config: Config): Promise<Detail>
     nics: wish.nics,
     access: wish.access,
   } as const;
-  const stored = await transaction(async () => {
-    // execute(): a query that is merely awaited would be sent after those below, which refer to the row.
-    const inserted = inside().insert(instance).values(row).returning().execute();
-    // One round trip, executed in this order. The quota comes last: its row is locked until the commit, and every
-    // other create of the project waits for it.
-    const [[present]] = await Promise.all([
-      inserted,
+  // Executed in this order. The quota comes last: its row is locked until the commit, and every other create of
+  // the project waits for it.
+  const [[stored]] = await batch((tx) =>
+    Promise.all([
+      insertInstance(tx, row),
       enqueue({
         instanceId: row.id,
         projectId,
@@ -94,12 +92,36 @@ export async function create(wish: NewInstance, config: Config): Promise<Detail>
       }),
       begin({ instanceId: row.id, projectId, kind: "create" }),
       charge(projectId, { instances: 1, ram: flavor.ramMb, volumes: sizeGb }, defaultLimits(config)),
-    ]);
-    if (!present) throw new Error("the instance was not stored");
-    return present;
-  });
+    ]),
+  );
+  if (!stored) throw new Error("the instance was not stored");
   return { instance: stored, datastore: store, version, serverId: null, volumeId: null };
 }
+
+const insertInstance = statement((tx) => tx.insert(instance).values(given(columns)).returning());
+
+const columns = [
+  "id",
+  "generation",
+  "createdAt",
+  "updatedAt",
+  "projectId",
+  "createdBy",
+  "name",
+  "task",
+  "serverState",
+  "serviceStatus",
+  "serviceStatusAt",
+  "datastoreVersionId",
+  "flavorId",
+  "volumeGb",
+  "volumeType",
+  "region",
+  "availabilityZone",
+  "locality",
+  "nics",
+  "access",
+] as const satisfies (keyof typeof instance.$inferInsert)[];
 
 export const unknownFlavor = (id: string | undefined) =>
   badRequest(`Flavor ${id ?? "None"} cannot be found.`, { reason: "flavor.unknown", next: "GET /flavors lists what is offered." });

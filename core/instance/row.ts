@@ -1,6 +1,7 @@
 import { and, asc, desc, eq, gt, isNotNull, isNull, sql, type SQL } from "drizzle-orm";
 import { user } from "#core/context";
-import { read } from "#core/db/index";
+import { read, type Tx } from "#core/db/index";
+import { statement } from "#core/db/statement";
 import { datastore, datastoreVersion } from "#core/datastore/datastore.sql";
 import { notFound } from "#core/error";
 import { isUuid, type ExternalKind } from "#core/id";
@@ -18,18 +19,18 @@ export interface Detail {
   volumeId: string | null;
 }
 
-const external = (kind: ExternalKind) =>
-  user().isAdmin
+const external = (kind: ExternalKind, isAdmin: boolean) =>
+  isAdmin
     ? sql<string | null>`(select ${resource.externalId} from ${resource} where ${resource.instanceId} = ${instance.id}
         and ${resource.kind} = ${kind} and ${resource.removedAt} is null limit 1)`
     : sql<string | null>`null`;
 
-const columns = () => ({
+const columns = (isAdmin: boolean) => ({
   instance,
   datastore: { name: datastore.name },
   version: { name: datastoreVersion.name, version: datastoreVersion.version, manager: datastoreVersion.manager },
-  serverId: external("server"),
-  volumeId: external("volume"),
+  serverId: external("server", isAdmin),
+  volumeId: external("volume", isAdmin),
 });
 
 /** Rows the actor may see: the project's own, and every project's for an admin. */
@@ -46,24 +47,45 @@ export function idOf(id: string): string {
   return id.toLowerCase();
 }
 
-const select = (where: SQL | undefined, order: SQL[], limit: number, offset = 0): Promise<Detail[]> =>
-  read((tx) =>
-    tx
-      .select(columns())
-      .from(instance)
-      .innerJoin(datastoreVersion, eq(datastoreVersion.id, instance.datastoreVersionId))
-      .innerJoin(datastore, eq(datastore.id, datastoreVersion.datastoreId))
-      .where(where)
-      .orderBy(...order)
-      .limit(limit)
-      .offset(offset),
-  );
+const select = (tx: Tx, isAdmin: boolean) =>
+  tx
+    .select(columns(isAdmin))
+    .from(instance)
+    .innerJoin(datastoreVersion, eq(datastoreVersion.id, instance.datastoreVersionId))
+    .innerJoin(datastore, eq(datastore.id, datastoreVersion.datastoreId))
+    .$dynamic();
+
+const { placeholder } = sql;
+const inProject = eq(instance.projectId, placeholder("project"));
+const live = isNull(instance.deletedAt);
+const withId = eq(instance.id, placeholder("id"));
+
+const one = {
+  own: statement((tx) => select(tx, false).where(and(withId, inProject))),
+  any: statement((tx) => select(tx, true).where(withId)),
+};
+
+const pages = {
+  own: pagesOf(false),
+  /** As the own project's, with what only an admin sees. */
+  admin: pagesOf(true),
+};
+
+function pagesOf(isAdmin: boolean) {
+  const page = (tx: Tx, after?: SQL) =>
+    select(tx, isAdmin).where(and(inProject, live, after)).orderBy(asc(instance.id)).limit(placeholder("limit"));
+  return {
+    first: statement((tx) => page(tx)),
+    next: statement((tx) => page(tx, gt(instance.id, placeholder("marker")))),
+  };
+}
 
 /** One instance; deleted ones only when asked for. Throws 404. */
 export async function get(id: string, { deleted = false } = {}): Promise<Detail> {
+  const { isAdmin, projectId } = user();
   const at = idOf(id);
-  const [row] = await select(and(eq(instance.id, at), mine(), deleted ? undefined : isNull(instance.deletedAt)), [], 1);
-  if (!row) throw unknown(id);
+  const [row] = await read((tx) => (isAdmin ? one.any(tx, { id: at }) : one.own(tx, { id: at, project: projectId })));
+  if (!row || (row.instance.deletedAt && !deleted)) throw unknown(id);
   return row;
 }
 
@@ -81,11 +103,10 @@ export interface Page {
  * that they hold still while instances come and go; inside a page the newest is first (§0.6).
  */
 export async function list({ limit, marker }: { limit: number; marker?: string }): Promise<Page> {
-  const rows = await select(
-    and(eq(instance.projectId, user().projectId), isNull(instance.deletedAt), marker ? gt(instance.id, marker) : undefined),
-    [asc(instance.id)],
-    limit + 1,
-  );
+  const { isAdmin, projectId } = user();
+  const { first, next } = isAdmin ? pages.admin : pages.own;
+  const wanted = { project: projectId, limit: limit + 1 };
+  const rows = await read((tx) => (marker === undefined ? first(tx, wanted) : next(tx, { ...wanted, marker })));
   const page = rows.slice(0, limit);
   const last = page.at(-1);
   return { rows: newestFirst([...page]), ...(rows.length > limit && last && { next: last.instance.id }) };
@@ -101,14 +122,17 @@ export interface Everywhere {
 
 /** A page over all projects, for admins: latest change first; a full page has a next one (contract §0.6). */
 export async function listEverywhere({ limit, offset, deleted, projectId }: Everywhere): Promise<Page> {
-  const rows = await select(
-    and(
-      projectId === undefined ? undefined : eq(instance.projectId, projectId),
-      deleted === undefined ? undefined : deleted ? isNotNull(instance.deletedAt) : isNull(instance.deletedAt),
-    ),
-    [desc(instance.updatedAt), desc(instance.id)],
-    limit,
-    offset,
+  const rows = await read((tx) =>
+    select(tx, true)
+      .where(
+        and(
+          projectId === undefined ? undefined : eq(instance.projectId, projectId),
+          deleted === undefined ? undefined : deleted ? isNotNull(instance.deletedAt) : live,
+        ),
+      )
+      .orderBy(desc(instance.updatedAt), desc(instance.id))
+      .limit(limit)
+      .offset(offset),
   );
   return { rows: newestFirst(rows), ...(rows.length === limit && { next: String(offset + limit) }) };
 }

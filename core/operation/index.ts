@@ -1,6 +1,7 @@
 import { and, asc, eq, isNull, sql } from "drizzle-orm";
 import { ambient, newId, now } from "#core/context";
 import { inside, read } from "#core/db/index";
+import { given, statement } from "#core/db/statement";
 import { emit } from "#core/db/outbox";
 import { unprocessable } from "#core/error";
 import { operation, operationStep, type Input } from "#core/operation/operation.sql";
@@ -38,24 +39,20 @@ export async function begin({ instanceId, projectId, kind, input = {} }: Begin):
   const { actor, requestId } = ambient();
   const id = newId();
   const at = now();
-  const stored = inside()
-    .insert(operation)
-    .values({
-      id,
-      projectId,
-      instanceId,
-      kind,
-      input,
-      label: START,
-      createdAt: at,
-      updatedAt: at,
-      wakeAt: at,
-      deadline: new Date(at.getTime() + minutes[kind] * 60_000),
-      actor: actor.kind === "user" ? actor.userId : actor.name,
-      requestId: requestId ?? null,
-    })
-    .onConflictDoNothing({ target: operation.instanceId, where: isNull(operation.outcome) })
-    .returning({ id: operation.id });
+  const stored = insertOperation(inside(), {
+    id,
+    projectId,
+    instanceId,
+    kind,
+    input,
+    label: START,
+    createdAt: at,
+    updatedAt: at,
+    wakeAt: at,
+    deadline: new Date(at.getTime() + minutes[kind] * 60_000),
+    actor: actor.kind === "user" ? actor.userId : actor.name,
+    requestId: requestId ?? null,
+  });
   // Together in one round trip; a refusal takes the message back with it.
   const [[row]] = await Promise.all([stored, emit({ topic: "operation.run", projectId, payload: { operationId: id, run: 1 } })]);
   if (!row) {
@@ -66,6 +63,14 @@ export async function begin({ instanceId, projectId, kind, input = {} }: Begin):
   }
   return id;
 }
+
+const insertOperation = statement((tx) =>
+  tx
+    .insert(operation)
+    .values(given(["id", "projectId", "instanceId", "kind", "input", "label", "createdAt", "updatedAt", "wakeAt", "deadline", "actor", "requestId"]))
+    .onConflictDoNothing({ target: operation.instanceId, where: isNull(operation.outcome) })
+    .returning({ id: operation.id }),
+);
 
 /** Asks the running operation of an instance to stop before its next label. True if there was one. */
 export async function cancelRunning(instanceId: string): Promise<boolean> {

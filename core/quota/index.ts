@@ -1,6 +1,8 @@
 import { and, eq, sql } from "drizzle-orm";
 import type { Config } from "#core/config";
+import postgres from "postgres";
 import { inside, read } from "#core/db/index";
+import { statement } from "#core/db/statement";
 import { AppError } from "#core/error";
 import { quota, quotaUsage, type Resource } from "#core/quota/quota.sql";
 
@@ -19,38 +21,40 @@ export const defaultLimits = (config: Config): Record<Resource, number> => ({
   backups: config.COFFER_MAX_BACKUPS,
 });
 
+/** SQLSTATE of `charge_quota` (migrations) when a limit would be passed; its DETAIL lists the resources. */
+const EXCEEDED = "CF001";
+
 /**
  * Charges a project in the open transaction. Every amount is checked and added by one statement
  * under the row's lock, so concurrent requests cannot pass a limit together. Throws overLimit
- * naming every exceeded resource (contract §4.7). What is given back (a negative amount) always passes.
+ * naming every exceeded resource (contract §4.7), and fails the transaction then. What is given
+ * back (a negative amount) always passes.
  */
 export async function charge(projectId: string, amounts: Amounts, defaults: Record<Resource, number>): Promise<void> {
   const wanted = lockOrder.flatMap((resource) => {
     const amount = amounts[resource] ?? 0;
-    return amount > 0 ? [{ resource, amount }] : [];
+    return amount > 0 ? [{ resource, amount, fallback: defaults[resource] }] : [];
   });
-  // One round trip; the connection executes them in this order, so locks are taken in one order everywhere.
-  const passed = await Promise.all(wanted.map(({ resource, amount }) => add(projectId, resource, amount, defaults[resource])));
-  const exceeded = resources.filter((resource) => wanted.some((one, at) => one.resource === resource && !passed[at]));
-  if (exceeded.length > 0) {
-    throw new AppError("overLimit", `Quota exceeded for resources: [${exceeded.map((one) => `'${one}'`).join(", ")}]`, {
-      reason: "quota.exceeded",
-      next: "Delete what is no longer needed, or ask an administrator for a higher quota.",
+  if (wanted.length > 0) {
+    await chargeAll(inside(), { project: projectId, wanted: JSON.stringify(wanted) }).catch((error: unknown) => {
+      throw overLimit(error) ?? error;
     });
   }
   await release(projectId, Object.fromEntries(lockOrder.map((one) => [one, Math.max(0, -(amounts[one] ?? 0))])));
 }
 
-async function add(projectId: string, resource: Resource, amount: number, fallback: number): Promise<boolean> {
-  const limit = sql`coalesce((select ${quota.hardLimit} from ${quota}
-    where ${quota.projectId} = ${projectId} and ${quota.resource} = ${resource}), ${fallback}::int)`;
-  const rows = await inside().execute(sql`
-    insert into ${quotaUsage} as used (project_id, resource, in_use)
-    select ${projectId}, ${resource}, ${amount}::int where ${limit} = -1 or ${amount}::int <= ${limit}
-    on conflict (project_id, resource) do update set in_use = used.in_use + excluded.in_use
-    where ${limit} = -1 or used.in_use + excluded.in_use <= ${limit}
-    returning used.resource`);
-  return rows.length > 0;
+const chargeAll = statement((tx) =>
+  tx.select({ done: sql`charge_quota(${sql.placeholder("project")}, ${sql.placeholder("wanted")}::jsonb)` }).from(sql`(values (1)) as once`),
+);
+
+function overLimit(error: unknown): AppError | undefined {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  if (!(cause instanceof postgres.PostgresError) || cause.code !== EXCEEDED) return undefined;
+  const exceeded = resources.filter((one) => (cause.detail ?? "").split(",").includes(one));
+  return new AppError("overLimit", `Quota exceeded for resources: [${exceeded.map((one) => `'${one}'`).join(", ")}]`, {
+    reason: "quota.exceeded",
+    next: "Delete what is no longer needed, or ask an administrator for a higher quota.",
+  });
 }
 
 /**

@@ -159,4 +159,4 @@ test("a flood of logins is refused beyond its queue, and the service goes on", a
   expect([...statuses].sort()).toEqual([401, 503]);
   expect(replies.find((reply) => reply.status === 503)?.body.error.title).toBe("Service Unavailable");
   expect((await identity.login("demo", passwords.demo, "demo")).status).toBe(201);
-});
+}, 120_000);
