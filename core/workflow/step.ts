@@ -10,6 +10,7 @@ import { operation, operationStep, type Failure, type Outcome } from "#core/oper
 import { call, LEASE_SECONDS, type Context, type Workshop } from "#core/workflow/context";
 import type { Next, Patch, Workflow } from "#core/workflow/define";
 import { workflows } from "#core/workflow/index";
+import { paced, POLL_CEILING_SECONDS, waitedSeconds } from "#core/workflow/pace";
 
 /** Failures of one label in a row before the run gives up. */
 const ATTEMPTS = 6;
@@ -23,7 +24,15 @@ export interface StepInput {
   run: number;
 }
 
-/** What the orchestrator does next. `busy`: another worker holds the lease. */
+export interface StepTask extends StepInput {
+  /**
+   * The label that the asking state of a state machine stands for. Where the run stands elsewhere
+   * nothing is done, and the answer sends the machine to that label's state. Absent: whichever is next.
+   */
+  label?: string;
+}
+
+/** What the orchestrator does next, seconds whole. `busy`: another worker holds the lease. */
 export type StepResult =
   | { next: "go"; label: string }
   | { next: "wait"; label: string; seconds: number }
@@ -35,25 +44,30 @@ export type StepResult =
  * number of workers may call it at any time; the lease lets one through, and its generation
  * refuses the writes of one that lost it. `worker` names the caller in the lease.
  */
-export async function step({ operationId, run }: StepInput, workshop: Workshop, worker: string): Promise<StepResult> {
+export async function step({ operationId, run, label: asked }: StepTask, workshop: Workshop, worker: string): Promise<StepResult> {
   const claimed = await claim(operationId, run, worker);
   if ("next" in claimed) return claimed;
   return within({ operationId, instanceId: claimed.instanceId }, async () => {
-    const workflow: Workflow = workflows[claimed.kind as Kind];
+    const workflow: Workflow | undefined = workflows[claimed.kind as Kind];
+    if (!workflow) {
+      log.warn("unknown kind of operation", { kind: claimed.kind });
+      return handBack(claimed, { next: "busy", seconds: POLL_CEILING_SECONDS });
+    }
+    const label = claimed.label === START ? workflow.first : claimed.label;
+    if (asked !== undefined && asked !== label) return handBack(claimed, { next: "go", label });
     const [found] = await read((tx) => tx.select().from(instance).where(eq(instance.id, claimed.instanceId)));
     if (!found) throw new Error(`operation ${operationId} names an unknown instance`);
     const c: Context = { ...workshop, operation: claimed, instance: found, call };
-    const label = claimed.label === START ? workflow.first : claimed.label;
     const started = now();
 
     const interrupted = interruption(c);
     if (interrupted) return interrupt(c, workflow, label, interrupted);
 
+    const action = workflow.labels[label];
+    if (!action) return unknown(c, label, started);
     await failpoint(`${claimed.kind}.${label}.before`);
     let next: Next<string>;
     try {
-      const action = workflow.labels[label];
-      if (!action) throw new AppError("instanceFault", `This version has no step '${label}'.`, { final: true });
       next = await action(c);
     } catch (error) {
       if (error instanceof Crash) throw error;
@@ -96,6 +110,24 @@ async function claim(operationId: string, run: number, worker: string): Promise<
   return { next: "busy", seconds: Math.max(1, Math.ceil(left)) };
 }
 
+/** Gives a claim back with nothing done. */
+async function handBack(run: Operation, answer: StepResult): Promise<StepResult> {
+  const rows = await transaction((tx) =>
+    tx.update(operation).set({ leaseOwner: null, leaseUntil: null }).where(mine({ operation: run })).returning({ id: operation.id }),
+  );
+  return rows.length > 0 ? answer : lost({ operation: run }, run.label);
+}
+
+/**
+ * Another version of this code, which runs beside it or ran before it, has brought the run to a
+ * label that this one does not know. It is left to the one that does, until the run's deadline.
+ */
+async function unknown(c: Context, label: string, started: Date): Promise<StepResult> {
+  const error = `This version has no step '${label}'.`;
+  log.warn("unknown label", { kind: c.operation.kind, label });
+  return commit(c, label, started, { outcome: "error", error }, { label, attempt: c.operation.attempt, seconds: POLL_CEILING_SECONDS });
+}
+
 /** Why the run may not go on as it was, if it may not. */
 function interruption({ operation: run, instance: on }: Context): Failure | undefined {
   const at = run.label;
@@ -132,7 +164,7 @@ async function failed(c: Context, workflow: Workflow, label: string, started: Da
   const final = error instanceof AppError && error.final;
   log.warn("step failed", { kind: run.kind, label, attempt, error: describe(error), final });
   if (!final && attempt < ATTEMPTS) {
-    const seconds = Math.min(2 ** run.attempt / 2, BACKOFF_CEILING) * (0.5 + ambient().random.number() / 2);
+    const seconds = Math.ceil(Math.min(2 ** run.attempt / 2, BACKOFF_CEILING) * (0.5 + ambient().random.number() / 2));
     return commit(c, label, started, { outcome: "error", error: describe(error) }, { label, attempt, seconds });
   }
   const why: Failure = {
@@ -155,8 +187,10 @@ async function progress(c: Context, workflow: Workflow, label: string, started: 
   switch (next.kind) {
     case "go":
       return commit(c, label, started, { outcome: "go" }, { label: next.label, attempt: 0, seconds: 0, ...(next.patch && { patch: next.patch }) });
-    case "wait":
-      return commit(c, label, started, { outcome: "wait" }, { label, attempt: c.operation.attempt, seconds: next.seconds, ...(next.patch && { patch: next.patch }) });
+    case "wait": {
+      const seconds = paced(next.seconds, await waitedSeconds(c, label));
+      return commit(c, label, started, { outcome: "wait" }, { label, attempt: c.operation.attempt, seconds, ...(next.patch && { patch: next.patch }) });
+    }
     case "done": {
       const { failure } = c.operation;
       const outcome = !failure ? "done" : failure.code === "cancelled" ? "cancelled" : "failed";
@@ -248,7 +282,7 @@ async function keptByDelete(c: Context): Promise<Patch> {
   return row?.desired === "absent" ? { task: "DELETING" } : {};
 }
 
-const mine = (c: Context) =>
+const mine = (c: Pick<Context, "operation">) =>
   and(
     eq(operation.id, c.operation.id),
     eq(operation.run, c.operation.run),
@@ -256,7 +290,7 @@ const mine = (c: Context) =>
     isNull(operation.outcome),
   );
 
-function lost(c: Context, label: string): StepResult {
+function lost(c: Pick<Context, "operation">, label: string): StepResult {
   log.warn("lease lost", { kind: c.operation.kind, label });
   return { next: "busy", seconds: LEASE_SECONDS };
 }

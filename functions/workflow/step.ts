@@ -7,7 +7,7 @@ import { describe } from "#core/error";
 import { systemRandom, type Random } from "#core/id";
 import { log } from "#core/log";
 import type { Workshop } from "#core/workflow/context";
-import { step, type StepInput, type StepResult } from "#core/workflow/step";
+import { step, type StepResult, type StepTask } from "#core/workflow/step";
 
 export interface StepDeps {
   /** Connected as `coffer_system`. */
@@ -23,7 +23,7 @@ export interface StepDeps {
 /** The task behind every state: one label of one run. */
 export const createStep =
   ({ db, workshop, publisher, worker, clock = systemClock, random = systemRandom }: StepDeps) =>
-  (input: StepInput): Promise<StepResult> =>
+  (input: StepTask): Promise<StepResult> =>
     enter({ db, actor: system("workflow"), clock, random }, async () => {
       const result = await step(input, workshop, worker);
       // An end may have begun a destroy; the sweep sends what fails here.
