@@ -7,6 +7,10 @@ export const updateAccess = define(
   "update_access",
   {
     comment: "Who may connect: at the network, then in the engine.",
+    about: {
+      network: "Sets who may reach the port.",
+      engine: "The guest sets who may log in.",
+    },
     settle: (c, outcome) =>
       outcome === "done"
         ? { task: "NONE", access: c.operation.input.access ?? {} }

@@ -32,7 +32,9 @@ export interface Workshop {
 }
 
 /** Every driver call gives up before the lease of the label that made it ends. */
-const CALL_SECONDS = 15;
+export const CALL_SECONDS = 15;
+/** A function that runs one label is stopped after this: its calls have given up before, its lease ends later. */
+export const STEP_SECONDS = 20;
 export const LEASE_SECONDS = 25;
 /** A create whose answer we never saw is believed to land within this, if at all; later ones the sweep removes. */
 const LANDING_SECONDS = 2 * CALL_SECONDS;

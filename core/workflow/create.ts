@@ -13,6 +13,13 @@ export const create = define(
   "create",
   {
     comment: "Volume, port, server, then the guest prepares the database.",
+    about: {
+      volume: "Creates the volume, or adopts the one a lost answer left.",
+      port: "Creates the port; the instance gets its address.",
+      server: "Creates the server, with the boot data its guest enrols with.",
+      boot: "Waits until the cloud says that the server runs.",
+      prepare: "Waits until the guest has prepared the database and reports it healthy.",
+    },
     // Resources of a failed create stay until DELETE (contract §6.2), so that its cause can be looked at.
     settle: (c, outcome) => (outcome === "done" ? { task: "NONE" } : { task: "BUILDING_ERROR", ...fault(c, outcome) }),
   },

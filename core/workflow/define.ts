@@ -21,6 +21,8 @@ export type Label<L extends string = string> = (c: Context) => Promise<Next<L>>;
 export interface Options<L extends string> {
   /** What the run does, for timelines and rendered state machines. */
   comment: string;
+  /** What a label does, one sentence, for whoever looks at the rendered state machine. */
+  about?: { readonly [K in L]?: string };
   /**
    * Where a run goes that failed or was cancelled: labels that bring back the last good shape.
    * Absent: nothing to bring back.

@@ -14,6 +14,12 @@ export const destroy = define(
   "destroy",
   {
     comment: "Revokes the guest, then removes server, port and volume until none is left.",
+    about: {
+      revoke: "From now on nothing the guest says counts.",
+      server: "Removes the server, and waits out a create whose outcome nobody saw.",
+      port: "Removes the port, likewise.",
+      volume: "Removes the volume, likewise.",
+    },
     settle: (c, outcome) => (outcome === "done" ? { deletedAt: now(), serverState: "none" } : fault(c, outcome)),
   },
   {

@@ -15,6 +15,12 @@ export const resizeFlavor = define(
   "resize_flavor",
   {
     comment: "New size for the server, then the engine restarts with settings derived from it; goes back on failure.",
+    about: {
+      server: "Gives the server the new flavor.",
+      engine: "The guest restarts the database with settings for the new memory.",
+      revert_server: "Gives the server its old flavor back.",
+      revert_engine: "The guest restarts the database with the old settings.",
+    },
     rollback: "revert_server",
     settle: async (c, outcome) => {
       const flavorId = wanted(c.operation.input.flavorId, "flavorId");
@@ -50,6 +56,10 @@ export const resizeVolume = define(
   "resize_volume",
   {
     comment: "Grows the volume, then the guest grows the file system on it. Growing again is how a failed one is repaired.",
+    about: {
+      volume: "Grows the volume.",
+      file_system: "The guest grows the file system on it.",
+    },
     settle: (c, outcome) => {
       const volumeGb = wanted(c.operation.input.volumeGb, "volumeGb");
       if (outcome === "done") return { task: "NONE", volumeGb };
