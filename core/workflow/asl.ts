@@ -84,7 +84,10 @@ export function render({ kind, first, options, labels }: Workflow, resource: str
     if (!/^[a-z][a-z0-9_]{0,59}$/.test(name)) throw new Error(`workflow ${kind}: label '${name}' must be lower case letters, digits and _, at most 60`);
   }
   const states: [string, State][] = [
-    ...names.flatMap((name, index) => looking(name, task(resource, options.about?.[name], name), names[index + 1])),
+    ...names.flatMap((name, index) => {
+      const following = names[index + 1];
+      return looking(name, task(resource, options.about?.[name], name), following === options.rollback ? undefined : following);
+    }),
     [
       ELSEWHERE,
       {

@@ -56,13 +56,13 @@ export async function createWorld({ seed: number = 1 } = {}) {
     }),
   );
 
-  /** Every guest whose server runs does its jobs and reports. */
-  const guestsAct = async () => {
+  /** Every guest whose server runs does its jobs and reports; with `only`, the one of that instance. */
+  const guestsAct = async (only?: string) => {
     if (silent) return;
     const servers = new Set(cloud.all().servers.filter(({ state }) => state === "ACTIVE").map(({ spec }) => spec.instanceId));
     const rows = await asSystem(() => read((tx) => tx.select().from(instance).where(isNull(instance.deletedAt))));
     for (const { id, projectId, generation } of rows) {
-      if (servers.has(id)) await asSystem(() => act({ instanceId: id, projectId, generation }, { fail: cannot }));
+      if (servers.has(id) && (only ?? id) === id) await asSystem(() => act({ instanceId: id, projectId, generation }, { fail: cannot }));
     }
   };
   const running = () => asSystem(() => read((tx) => tx.select().from(operation).where(isNull(operation.outcome)).orderBy(operation.id)));
@@ -90,6 +90,7 @@ export async function createWorld({ seed: number = 1 } = {}) {
     cannot,
     stepOnce,
     running,
+    guestsAct,
     /** Guests stop talking, or talk again. */
     silence(on: boolean) {
       silent = on;

@@ -1,0 +1,13 @@
+import { resizeFlavor, resizeVolume, restart, updateAccess } from "#core/instance/change";
+import { remove } from "#core/instance/remove";
+import type { Kind } from "#core/operation/index";
+import type { World } from "#test/support/world";
+
+/** How each kind of operation begins at an instance that serves, through what the API calls. */
+export const changes: Record<Exclude<Kind, "create">, (id: string, world: World) => Promise<void>> = {
+  destroy: (id) => remove(id),
+  restart: (id) => restart(id),
+  resize_flavor: (id, world) => resizeFlavor(id, "2", world.config),
+  resize_volume: (id, world) => resizeVolume(id, 3, world.config),
+  update_access: (id) => updateAccess(id, { allowed_cidrs: ["10.0.0.0/8"] }),
+};

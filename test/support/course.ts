@@ -1,0 +1,104 @@
+import { expect } from "vitest";
+import { arm } from "#core/failpoint";
+import type { Kind } from "#core/operation/index";
+import { ENDED } from "#core/workflow/asl";
+import { workflows } from "#core/workflow/index";
+import { byMachine, byRunner, documentOf, stepOf, type Carrier, type Run, type Step } from "#test/support/carriers";
+import { changes } from "#test/support/changes";
+import type { Execution } from "#test/support/machine";
+import { picture } from "#test/support/picture";
+import type { World } from "#test/support/world";
+
+export type Act = (world: World, id: string) => void | Promise<void>;
+
+/** What happens to a run while it is carried. */
+export interface Trouble {
+  name: string;
+  /** Before the run is carried. */
+  first?: Act;
+  /** At failpoints, the first time each is reached. */
+  at?: Record<string, Act>;
+  /** Around the step handler. */
+  around?: (step: Step) => Step;
+}
+
+/** Carries whatever runs at an instance, one run after the other, to its end. */
+export async function carry(world: World, carrier: Carrier, instanceId: string, around?: (step: Step) => Step) {
+  const executions = new Map<Kind, Execution>();
+  for (let runs = 0; runs < 5; runs++) {
+    const run = await runAt(world, instanceId);
+    if (!run) return executions;
+    const step = stepOf(world, run);
+    const execution = await carrier(world, run, around?.(step) ?? step);
+    if (execution) executions.set(run.kind, execution);
+  }
+  throw new Error(`there is no end of runs at ${instanceId}`);
+}
+
+/** The run of an instance that has not ended. */
+export async function runAt(world: World, instanceId: string): Promise<Run | undefined> {
+  const row = (await world.running()).find((one) => one.instanceId === instanceId);
+  return row && { operationId: row.id, run: row.run, kind: row.kind as Kind, instanceId };
+}
+
+/** An instance at which an operation of that kind has begun, and nobody carries it yet. */
+export async function begun(world: World, kind: Kind): Promise<string> {
+  const id = await world.create();
+  if (kind !== "create") {
+    await carry(world, byRunner, id);
+    await world.as(world.tenant, () => changes[kind](id, world));
+  }
+  return id;
+}
+
+/** One instance's life under one trouble; guests and clouds are as before when it is over. */
+async function course(world: World, carrier: Carrier, kind: Kind, trouble: Trouble) {
+  const before = await world.usage();
+  const workshop = { ...world.workshop };
+  const id = await begun(world, kind);
+  const met: string[] = [];
+  const disarms = Object.entries(trouble.at ?? {}).map(([point, act]) => {
+    const disarm = arm(point, () => {
+      disarm();
+      met.push(point);
+      return act(world, id);
+    });
+    return disarm;
+  });
+  try {
+    await trouble.first?.(world, id);
+    const executions = await carry(world, carrier, id, trouble.around);
+    const usage = Object.entries(await world.usage()).map(([resource, used]) => [resource, used - (before[resource] ?? 0)]);
+    return { met, executions, seen: { ...(await picture(world, id)), usage: usage.sort() } };
+  } finally {
+    Object.assign(world.workshop, workshop);
+    world.cannot.clear();
+    world.silence(false);
+    disarms.forEach((disarm) => disarm());
+  }
+}
+
+const onceEach = (names: string[]) => names.filter((name, index) => name !== names[index - 1]);
+
+/**
+ * Carries the same trouble by the runner and by the rendered machine: the same points are met, the
+ * same rows and resources are left, and the states that the machine showed are the labels of the
+ * timeline, in its order. Returns the machine's executions and what was left.
+ */
+export async function expectSame(world: World, kind: Kind, trouble: Trouble) {
+  const local = await course(world, byRunner, kind, trouble);
+  const { seen, met, executions } = await course(world, byMachine, kind, trouble);
+  expect(seen).toEqual(local.seen);
+  expect(met).toEqual(local.met);
+  expect(seen.operations.filter(({ outcome }) => outcome === null)).toEqual([]);
+  expect(executions.size).toBeGreaterThan(0);
+  for (const [carried, execution] of executions) {
+    const { States } = documentOf(workflows[carried]);
+    expect(execution.end).toBe(ENDED);
+    expect(execution.waits.filter((seconds) => !Number.isInteger(seconds) || seconds < 0)).toEqual([]);
+    const shown = onceEach(execution.states.filter((name) => States[name]?.Type === "Task"));
+    const traced = seen.operations.find((operation) => operation.kind === carried)?.steps ?? [];
+    expect(shown).toEqual(onceEach(traced.map(({ label }) => label)));
+  }
+  return { executions, seen };
+}
