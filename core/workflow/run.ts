@@ -20,8 +20,21 @@ export interface RunnerOptions {
   inContext<T>(work: () => Promise<T>): Promise<T>;
 }
 
-/** After an error of ours (the database is away), not of the label: seconds until the next try. */
-const PAUSE = 1;
+/** After an error of ours (the database is away), not of the label: seconds until the next try, doubling. */
+const PAUSE = 0.5;
+const PAUSE_CEILING = 8;
+/**
+ * A message can arrive before its commit is visible, by moments. An operation that is still unseen
+ * after this many looks (half a minute) does not exist; should it appear after all, the sweep finds it.
+ */
+const LOOKS = 8;
+
+interface Run {
+  /** Unknown until the operation was seen. */
+  instanceId: string | undefined;
+  wake: AbortController;
+  ended: Promise<void>;
+}
 
 /**
  * Carries runs in this process. Everything it knows is in the operation rows: killed at any
@@ -29,7 +42,7 @@ const PAUSE = 1;
  */
 export class Runner implements Executions {
   readonly #options: RunnerOptions;
-  readonly #runs = new Map<string, { instanceId: string | undefined; wake: AbortController; ended: Promise<void> }>();
+  readonly #runs = new Map<string, Run>();
   readonly #stopping = new AbortController();
 
   constructor(options: RunnerOptions) {
@@ -41,9 +54,9 @@ export class Runner implements Executions {
     const present = this.#runs.get(key);
     if (present) present.wake.abort();
     else if (!this.#stopping.signal.aborted) {
-      const entry = { instanceId: undefined, wake: new AbortController(), ended: Promise.resolve() };
+      const entry: Run = { instanceId: undefined, wake: new AbortController(), ended: Promise.resolve() };
       this.#runs.set(key, entry);
-      entry.ended = this.#carry(key, input).finally(() => this.#runs.delete(key));
+      entry.ended = this.#carry(entry, input).finally(() => this.#runs.delete(key));
     }
     return Promise.resolve();
   }
@@ -65,37 +78,45 @@ export class Runner implements Executions {
     while (this.#runs.size > 0) await Promise.all([...this.#runs.values()].map((entry) => entry.ended));
   }
 
-  async #carry(key: string, input: StepInput): Promise<void> {
-    await this.#identify(key, input);
+  async #carry(entry: Run, input: StepInput): Promise<void> {
+    let seen = false;
+    let [looks, failures] = [0, 0];
     while (!this.#stopping.signal.aborted) {
-      const entry = this.#runs.get(key);
-      if (!entry) return;
       // A wake that comes while the label runs counts for the wait that follows it.
       entry.wake = new AbortController();
       let seconds: number;
       try {
-        const result = await this.#options.step(input);
-        if (result.next === "end") return;
-        seconds = result.next === "go" ? 0 : result.seconds;
+        seen ||= await this.#look(entry, input);
+        if (seen) {
+          const result = await this.#options.step(input);
+          if (result.next === "end") return;
+          seconds = result.next === "go" ? 0 : result.seconds;
+          // Busy is also the answer where the row has gone: a state database that was restored.
+          seen = result.next !== "busy";
+          looks = 0;
+        } else {
+          if (++looks >= LOOKS) return log.warn("run dropped: no such operation", { operation: input.operationId, run: input.run });
+          seconds = backoff(looks);
+        }
+        failures = 0;
       } catch (error) {
         if (error instanceof Crash) return;
         log.error("step could not be run", { operation: input.operationId, error: describe(error) });
-        seconds = PAUSE;
+        seconds = backoff(++failures);
       }
       if (seconds > 0) await this.#options.clock.sleep(seconds * 1000, entry.wake.signal);
     }
   }
 
-  async #identify(key: string, { operationId }: StepInput) {
-    const entry = this.#runs.get(key);
-    if (!entry) return;
-    try {
-      const [row] = await this.#options.inContext(() =>
-        read((tx) => tx.select({ instanceId: operation.instanceId }).from(operation).where(eq(operation.id, operationId))),
-      );
-      entry.instanceId = row?.instanceId;
-    } catch (error) {
-      log.warn("run cannot be woken", { operation: operationId, error: describe(error) });
-    }
+  /** Whether the operation can be seen; learns on the way whose wakes concern the run. */
+  async #look(entry: Run, { operationId }: StepInput): Promise<boolean> {
+    const [row] = await this.#options.inContext(() =>
+      read((tx) => tx.select({ instanceId: operation.instanceId }).from(operation).where(eq(operation.id, operationId))),
+    );
+    entry.instanceId = row?.instanceId;
+    return row !== undefined;
   }
 }
+
+/** Seconds before the next try after the n-th failure. */
+const backoff = (failures: number) => Math.min(PAUSE * 2 ** (failures - 1), PAUSE_CEILING);

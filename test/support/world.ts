@@ -88,9 +88,9 @@ export async function createWorld({ seed: number = 1 } = {}) {
     as,
     asSystem,
     cannot,
+    guestsAct,
     stepOnce,
     running,
-    guestsAct,
     /** Guests stop talking, or talk again. */
     silence(on: boolean) {
       silent = on;
@@ -119,12 +119,12 @@ export async function createWorld({ seed: number = 1 } = {}) {
     },
     operations: (id: string) => asSystem(() => timeline(id)),
     usage: async () => Object.fromEntries((await db.owner`select resource, in_use from quota_usage`).map((row) => [row.resource as string, row.in_use as number])),
-    /** Carries everything to its end. A crash costs the lease; more than `steps` labels is a hang. */
-    async drive({ steps = 200 } = {}) {
+    /** Carries everything to its end, or `until` something holds. A crash costs the lease; more than `steps` labels is a hang. */
+    async drive({ steps = 200, until }: { steps?: number; until?: () => Promise<boolean> } = {}) {
       let crashes = 0;
       for (let count = 0; ; count++) {
         const [run] = await running();
-        if (!run) return { crashes, steps: count };
+        if (!run || (await until?.())) return { crashes, steps: count };
         if (count >= steps) throw new Error(`still running after ${steps} labels: ${run.kind} at ${run.label}`);
         const result = await stepOnce({ operationId: run.id, run: run.run });
         if (result === "crashed") {
