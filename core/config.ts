@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 const count = (fallback: number) => z.coerce.number().int().min(-1).default(fallback);
 
@@ -7,7 +7,7 @@ const count = (fallback: number) => z.coerce.number().int().min(-1).default(fall
  * Defaults are Trove's (contract §7.1). The only place that reads the environment is `configOf`'s
  * caller in a composition root.
  */
-const Config = z.object({
+export const Config = z.object({
   COFFER_REGION: z.string().default("RegionOne"),
   COFFER_DEFAULT_DATASTORE: z.string().default("postgresql"),
   COFFER_MAX_INSTANCES: count(10),

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { z } from "zod";
+import * as z from "zod";
 import type { Actor } from "#core/actor";
 import type { Clock } from "#core/clock";
 import { AppError, describe } from "#core/error";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { badRequest } from "#core/error";
 import * as Instance from "#core/instance/index";
 import { param, type Call, type Handler } from "#functions/api/call";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { AppError } from "#core/error";
 import * as Instance from "#core/instance/index";
 import { param, type Handler } from "#functions/api/call";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 /** Field types of contract §2.0; `.*` and the like show in error texts. */
 

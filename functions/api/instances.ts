@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { AppError, badRequest, notFound } from "#core/error";
 import * as Instance from "#core/instance/index";
 import type { Access, Nic } from "#core/instance/instance.sql";

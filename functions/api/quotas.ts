@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { transaction } from "#core/db/index";
 import { badRequest, notFound } from "#core/error";
 import { defaultLimits, resources, setLimits, usageOf } from "#core/quota/index";

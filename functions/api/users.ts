@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import * as Instance from "#core/instance/index";
 import { param, type Handler } from "#functions/api/call";
 import { databaseNames, host, nameString, nes, passwordChanges, users as userList } from "#functions/api/fields";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { badRequest } from "#core/error";
 import type { Reference } from "#functions/identity/store";
 

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { chmod, mkdir, readFile, rename, statfs, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { AppError, describe } from "#core/error";
 import { lock } from "#core/lock";
 import { createAuthority, type Authority } from "#core/pki";

@@ -1,6 +1,6 @@
 import { homedir } from "node:os";
 import { resolve } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 
 /** What one machine can be told beside `core/config`; parsed once at start. */
 const Settings = z.object({

@@ -1,5 +1,5 @@
 import type { SQSBatchResponse, SQSEvent } from "aws-lambda";
-import { z } from "zod";
+import * as z from "zod";
 import { describe } from "#core/error";
 import { log } from "#core/log";
 import type { Executions } from "#core/workflow/run";

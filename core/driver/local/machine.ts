@@ -1,6 +1,6 @@
 import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import type { Clock } from "#core/clock";
 import type { ServerSpec } from "#core/driver/compute";
 import { readRecord, writeAtomic } from "#core/driver/local/files";

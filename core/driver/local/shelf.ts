@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { chmod, mkdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { badRequest } from "#core/error";
 import { namesIn, readRecord, syncDirectory, unless, writeAtomic, type Trash } from "#core/driver/local/files";
 

@@ -1,6 +1,6 @@
 import { chown, mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import type { Clock } from "#core/clock";
 import { check } from "#core/driver/call";
 import type { Call } from "#core/driver/resource";
