@@ -24,6 +24,8 @@ const rules: { from: RegExp; to: RegExp[] }[] = [
   { from: /^core\/workflow\//, to: [shared, /^#core\/workflow\//, /^#core\/(db|operation|instance|datastore|flavor|quota)\//, /^#core\/driver\/(resource|compute|volume|network|ensure)$/, /^#core\/guest\/(client|protocol|guest\.sql)$/] },
   { from: /^core\/(datastore|flavor|quota|operation)\//, to: [shared, /^#core\/db\//, /^#core\/(datastore|flavor|quota|operation)\//] },
   { from: /^core\/instance\//, to: [shared, /^#core\/(db|instance|datastore|flavor|quota|operation)\//, /^#core\/guest\/(client|protocol|scram)$/] },
+  { from: /^functions\/(api|guest|queue|workflow|cron|migrate)\/index\.ts$/, to: [shared, /^#functions\/aws\//, /^#functions\/(api|guest)\/app$/, /^#functions\/(queue\/operations|workflow\/(step|task)|cron\/sweep)$/, /^#core\/(identity\/keystone|db\/migrate)$/] },
+  { from: /^functions\/aws\//, to: [shared, /^#functions\/(aws\/.*|queue\/publisher)$/, /^#core\/(db|operation)\//, /^#core\/(guest\/client|workflow\/(context|run))$/] },
   { from: /^functions\/api\//, to: [shared, /^#functions\/api\//, /^#core\/(db|instance|datastore|flavor|quota|operation)\//, /^#core\/guest\/client$/] },
   { from: /^functions\/guest\//, to: [shared, /^#functions\/guest\//, /^#core\/db\/index$/, /^#core\/guest\/(server|protocol|client)$/] },
   { from: /^functions\/queue\//, to: [shared, /^#core\/(db\/outbox|operation\/.*|workflow\/run)$/] },

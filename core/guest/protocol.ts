@@ -15,7 +15,7 @@ export const Boot = z.object({
   generation: z.number().int(),
   /** e.g. `https://127.0.0.1:41234/guest/v1` */
   url: z.url(),
-  /** PEM of the installation's CA: the only one the agent trusts. */
+  /** PEM of the CAs by which the agent knows the server, and of no other; empty = the public ones. */
   ca: z.string(),
   /** One-time enrolment token, 256 bit hex. */
   token: z.string(),

@@ -21,6 +21,8 @@ const minutes: Record<Kind, number> = {
   update_access: 5,
 };
 
+export const kinds = Object.keys(minutes) as Kind[];
+
 /** The label every workflow starts with. */
 export const START = "start";
 

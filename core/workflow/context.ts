@@ -25,7 +25,7 @@ export interface Workshop {
   doorbell: Doorbell;
   /** Guests' way to the control plane, e.g. `https://127.0.0.1:41234/guest/v1`. */
   guestUrl: string;
-  /** PEM of the CA that guests trust. */
+  /** PEM of the CAs by which guests know the control plane; empty = the public ones. */
   ca: string;
   /** 32 bytes; enrolment tokens are derived from it. */
   rootKey: Buffer;

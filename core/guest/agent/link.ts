@@ -21,7 +21,7 @@ export interface Post<S extends z.ZodType> {
 
 /**
  * The way to the control plane: HTTPS on one kept connection, with a server that proves itself
- * by the boot CA and nothing else. Failures are AppErrors: `unauthorized` when the server
+ * by the boot CA and nothing else, or by a public one if the boot data names none. Failures are AppErrors: `unauthorized` when the server
  * answers 401, `forbidden` when it answers 403 or 410, else `serviceUnavailable`.
  */
 export class Link {
@@ -37,7 +37,7 @@ export class Link {
     this.#sequence = sequence;
     this.#clock = clock;
     // Two, because a connection that was given up may still be closing when the next request starts.
-    this.#agent = new Agent({ keepAlive: true, maxSockets: 2, maxFreeSockets: 1, ca: boot.ca, minVersion: "TLSv1.2" });
+    this.#agent = new Agent({ keepAlive: true, maxSockets: 2, maxFreeSockets: 1, ...(boot.ca && { ca: boot.ca }), minVersion: "TLSv1.2" });
   }
 
   /** A request that proves nothing: only for enrolment, whose body carries the token. */

@@ -1,0 +1,31 @@
+import { handle } from "hono/aws-lambda";
+import { systemClock } from "#core/clock";
+import { configOf } from "#core/config";
+import { createTokenVerifier } from "#core/identity/keystone";
+import { createApp } from "#functions/api/app";
+import { openDatabase, openPublisher, silent } from "#functions/aws/clients";
+import { environmentOf } from "#functions/aws/environment";
+
+const environment = environmentOf("api", process.env);
+const authUrl = environment.COFFER_KEYSTONE_URL;
+const verifier = createTokenVerifier({
+  url: authUrl,
+  username: environment.COFFER_KEYSTONE_USERNAME,
+  password: environment.COFFER_KEYSTONE_PASSWORD,
+  projectName: environment.COFFER_KEYSTONE_PROJECT,
+  userDomainName: environment.COFFER_KEYSTONE_USER_DOMAIN,
+  projectDomainName: environment.COFFER_KEYSTONE_PROJECT_DOMAIN,
+  clock: systemClock,
+});
+
+/** API Gateway (HTTP API, payload 2.0) -> the Trove API. */
+export const handler = handle(
+  createApp({
+    db: openDatabase(environment.DATABASE_URL),
+    verifier: { verify: (token) => verifier.verify(token), authUrl },
+    publisher: openPublisher(environment.COFFER_QUEUE_URL),
+    doorbell: silent,
+    config: configOf(process.env),
+    ...(environment.COFFER_PUBLIC_ENDPOINT && { publicEndpoint: environment.COFFER_PUBLIC_ENDPOINT }),
+  }),
+);

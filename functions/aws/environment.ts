@@ -1,0 +1,105 @@
+import * as z from "zod";
+import { Config } from "#core/config";
+
+/**
+ * What each Lambda function reads from its environment: one table, so that the stack's test can
+ * compare it with what the stack gives. A key without a default must be given.
+ *
+ * Secrets come here from SST secrets as encrypted environment variables. What bounds that: only
+ * who may call `lambda:GetFunctionConfiguration` or decrypt with the function's key reads them,
+ * a function is given only the secrets it uses, and a rotation is a deployment. 4 KB is all the
+ * environment of a function may hold (Lambda quotas).
+ */
+
+/** Connected as the role the function may be; a pooler in transaction mode may stand between. */
+const database = { DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/ }) };
+const queue = { COFFER_QUEUE_URL: z.url() };
+const machines = { COFFER_STATE_MACHINES: z.string().transform(readMachines) };
+
+/** What the drivers and the boot data of new machines need. */
+const workshop = {
+  /** Which cloud the instances live in; see `functions/aws/cloud.ts`. */
+  COFFER_CLOUD: z.string().min(1),
+  COFFER_INSTALLATION: z.string().regex(/^[0-9a-f]{10}$/, "must be 10 hex digits"),
+  /** Where guests reach the guest endpoint, with its path: `https://<host>/guest/v1`. */
+  COFFER_GUEST_URL: z.url({ protocol: /^https$/ }),
+  /** Enrolment tokens are derived from it. */
+  COFFER_ROOT_KEY: z.string().regex(/^[0-9a-f]{64}$/, "must be 64 hex digits"),
+  /**
+   * The CAs by which guests know the guest endpoint. Absent: the public ones, as an API Gateway's
+   * certificate is of them.
+   */
+  COFFER_GUEST_CA: pem("CERTIFICATE").optional(),
+};
+
+export const environments = {
+  /** As `coffer_app`. */
+  api: z.object({
+    ...Config.shape,
+    ...database,
+    ...queue,
+    /** Identity root, with or without `/v3`. */
+    COFFER_KEYSTONE_URL: z.url(),
+    COFFER_KEYSTONE_PASSWORD: z.string().min(1),
+    COFFER_KEYSTONE_USERNAME: z.string().min(1).default("trove"),
+    COFFER_KEYSTONE_PROJECT: z.string().min(1).default("service"),
+    COFFER_KEYSTONE_USER_DOMAIN: z.string().min(1).default("Default"),
+    COFFER_KEYSTONE_PROJECT_DOMAIN: z.string().min(1).default("Default"),
+    /** Scheme and host to show in links, if not those of the request. */
+    COFFER_PUBLIC_ENDPOINT: z.url().optional(),
+  }),
+  /** As `coffer_system`, like all that follow but the migrator. */
+  guest: z.object({
+    ...database,
+    COFFER_CA_CERTIFICATE: pem("CERTIFICATE"),
+    COFFER_CA_KEY: pem("PRIVATE KEY"),
+    /** How often a guest without work asks; a function cannot hold its request. */
+    COFFER_GUEST_POLL_SECONDS: z.coerce.number().int().min(1).max(60).default(10),
+  }),
+  queue: z.object({ ...database, ...machines }),
+  workflow: z.object({ ...database, ...queue, ...workshop }),
+  cron: z.object({ ...database, ...queue, ...machines, ...workshop }),
+  /** As the owner of the schema, and directly: the lock it takes belongs to a session. */
+  migrate: z.object({
+    ...database,
+    COFFER_APP_PASSWORD: z.string().min(16),
+    COFFER_SYSTEM_PASSWORD: z.string().min(16),
+    COFFER_INSTALLATION: workshop.COFFER_INSTALLATION,
+    /** Set by Lambda: where the code is, and beside it the folder `migrations`. */
+    LAMBDA_TASK_ROOT: z.string().min(1),
+  }),
+} as const;
+
+export type FunctionName = keyof typeof environments;
+export type Environment<F extends FunctionName> = z.output<(typeof environments)[F]>;
+
+/** Parses at a cold start; an Error names every variable that is wrong and the rule, never the value. */
+export function environmentOf<F extends FunctionName>(name: F, given: Record<string, string | undefined>): Environment<F> {
+  const parsed = environments[name].safeParse(given);
+  if (parsed.success) return Object.freeze(parsed.data) as Environment<F>;
+  const wrong = parsed.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`);
+  throw new Error(`The function '${name}' is not configured. ${wrong.join("; ")}`);
+}
+
+/** The PEM of a certificate or a key; line ends may have become `\n`, as happens to variables. */
+function pem(what: "CERTIFICATE" | "PRIVATE KEY") {
+  return z
+    .string()
+    .transform((text) => text.replaceAll("\\n", "\n").trim())
+    .refine((text) => text.startsWith(`-----BEGIN ${what}-----\n`) && text.endsWith(`\n-----END ${what}-----`), `must be PEM of a ${what}`);
+}
+
+/** JSON: kind of operation -> ARN of its state machine. */
+function readMachines(text: string, context: z.RefinementCtx): Record<string, string> {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    // Refused below: what is no JSON is no record either.
+    value = undefined;
+  }
+  const parsed = z.record(z.string(), z.string().regex(/^arn:[\w-]+:states:/)).safeParse(value);
+  if (parsed.success) return parsed.data;
+  context.addIssue({ code: "custom", message: "must be JSON that maps each kind of operation to the ARN of its state machine" });
+  return z.NEVER;
+}

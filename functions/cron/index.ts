@@ -1,0 +1,18 @@
+import { openDatabase, openPublisher, openStates } from "#functions/aws/clients";
+import { environmentOf } from "#functions/aws/environment";
+import { createExecutions } from "#functions/aws/executions";
+import { openWorkshop } from "#functions/aws/workshop";
+import { createSweep } from "#functions/cron/sweep";
+
+const environment = environmentOf("cron", process.env);
+const db = openDatabase(environment.DATABASE_URL);
+
+const sweep = createSweep({
+  db,
+  publisher: openPublisher(environment.COFFER_QUEUE_URL),
+  executions: createExecutions({ db, client: openStates(), machines: environment.COFFER_STATE_MACHINES }),
+  workshop: openWorkshop(environment),
+});
+
+/** EventBridge, once a minute -> the sweep. The event says nothing that it needs. */
+export const handler = (): Promise<void> => sweep();

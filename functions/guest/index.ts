@@ -1,0 +1,19 @@
+import { handle } from "hono/aws-lambda";
+import { openDatabase } from "#functions/aws/clients";
+import { environmentOf } from "#functions/aws/environment";
+import { createGuestApp } from "#functions/guest/app";
+
+const environment = environmentOf("guest", process.env);
+const ROTATE_AFTER_SECONDS = 86_400;
+
+/** API Gateway (HTTP API, payload 2.0) -> what agents call. */
+export const handler = handle(
+  createGuestApp({
+    db: openDatabase(environment.DATABASE_URL),
+    authority: { certificate: environment.COFFER_CA_CERTIFICATE, key: environment.COFFER_CA_KEY },
+    // Step Functions cannot be woken inside a wait; its waits are short instead.
+    wake: () => {},
+    pollSeconds: environment.COFFER_GUEST_POLL_SECONDS,
+    rotateAfterSeconds: ROTATE_AFTER_SECONDS,
+  }),
+);

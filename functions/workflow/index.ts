@@ -1,0 +1,19 @@
+import * as z from "zod";
+import { openDatabase, openPublisher } from "#functions/aws/clients";
+import { environmentOf } from "#functions/aws/environment";
+import { openWorkshop } from "#functions/aws/workshop";
+import { createStep } from "#functions/workflow/step";
+
+const environment = environmentOf("workflow", process.env);
+const Input = z.object({ operationId: z.uuid(), run: z.number().int().min(1) });
+
+const step = createStep({
+  db: openDatabase(environment.DATABASE_URL),
+  workshop: openWorkshop(environment),
+  publisher: openPublisher(environment.COFFER_QUEUE_URL),
+  // One environment of a function runs one label at a time; its log stream tells it from the others.
+  worker: `lambda:${process.env.AWS_LAMBDA_LOG_STREAM_NAME ?? process.pid}`,
+});
+
+/** A Task of Step Functions -> one label of one run. */
+export const handler = (event: unknown) => step(Input.parse(event));
