@@ -24,6 +24,21 @@ export interface Settings {
   cidrs: string[] | null;
 }
 
+/** Bytes. */
+export interface Usage {
+  usedBytes: number;
+  totalBytes: number;
+  /** What the engine can still write before the system refuses: no more than the file system below the volume has left. */
+  freeBytes: number;
+}
+
+/**
+ * How far tenants may write. `guarded`: sessions are read-only, unless they ask for the contrary, to
+ * clear up; `closed`: who writes all the same is cut off.
+ */
+export const writeLimits = ["open", "guarded", "closed"] as const;
+export type Writes = (typeof writeLimits)[number];
+
 export type Health = "healthy" | "running" | "shutdown" | "crashed";
 
 /**
@@ -48,8 +63,10 @@ export interface Engine {
   /** Resolves when the server process ends, however it ends. */
   exited(): Promise<void>;
   inventory(): Promise<Inventory>;
-  /** Bytes. */
-  usage(): Promise<{ usedBytes: number; totalBytes: number }>;
+  /** Cheap enough to be asked several times a second: what is costly to know is as old as that demands. */
+  usage(): Promise<Usage>;
+  /** Said again, it also holds for what began meanwhile. Outlives restarts of the server; one that is down starts with it. */
+  limitWrites(writes: Writes): Promise<void>;
   createDatabases(spec: JobSpec<"create_databases">): Promise<void>;
   deleteDatabase(spec: JobSpec<"delete_database">): Promise<void>;
   createUsers(spec: JobSpec<"create_users">): Promise<void>;

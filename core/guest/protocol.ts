@@ -83,6 +83,8 @@ export const Report = z.object({
   engineVersion: z.string().max(64).optional(),
   volumeUsedBytes: z.number().nonnegative().optional(),
   volumeTotalBytes: z.number().nonnegative().optional(),
+  /** How far tenants may write, by the room that is left; absent = an agent that does not guard its volume. */
+  writes: z.enum(["open", "guarded", "closed"]).optional(),
   /** Only when it differs from the last one the server has acknowledged. */
   inventory: Inventory.optional(),
 });

@@ -137,6 +137,7 @@ export async function report(caller: Caller, seen: Report, results: JobResult[],
         // Who reports is up, whatever the compute service was last seen to say.
         serverState: sql`case when ${instance.task} = 'NONE' and ${instance.serverState} in ('BUILD', 'SHUTDOWN') then 'ACTIVE' else ${instance.serverState} end`,
         ...(seen.volumeUsedBytes !== undefined && { volumeUsedBytes: Math.round(seen.volumeUsedBytes) }),
+        readOnlySince: seen.writes === undefined || seen.writes === "open" ? null : sql`coalesce(${instance.readOnlySince}, ${at.toISOString()}::timestamptz)`,
         ...(seen.volumeTotalBytes !== undefined && { volumeTotalBytes: Math.round(seen.volumeTotalBytes) }),
       })
       .where(and(eq(instance.id, caller.instanceId), eq(instance.generation, caller.generation), isNull(instance.deletedAt)))

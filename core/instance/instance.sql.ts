@@ -46,6 +46,8 @@ export const instance = pgTable(
     /** Bytes on the data volume as the guest last reported them. */
     volumeUsedBytes: bigint("volume_used_bytes", { mode: "number" }),
     volumeTotalBytes: bigint("volume_total_bytes", { mode: "number" }),
+    /** Since when the guest lets nobody write, as the volume is nearly full; null = tenants write as they please. */
+    readOnlySince: instant("read_only_since"),
     region: text("region").notNull(),
     availabilityZone: text("availability_zone"),
     locality: text("locality"),

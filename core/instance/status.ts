@@ -33,6 +33,8 @@ export interface Observed {
   serverState: ServerState;
   serviceStatus: ServiceStatus;
   serviceStatusAt: Date;
+  /** Since when nobody may write, for want of room. */
+  readOnlySince: Date | null;
   deletedAt: Date | null;
 }
 
@@ -87,6 +89,8 @@ export function operatingStatusOf(seen: Observed, now: Date, staleSeconds: numbe
   if (seen.task !== "NONE" || seen.serverState !== "ACTIVE") return "";
   const age = (now.getTime() - seen.serviceStatusAt.getTime()) / 1000;
   if (age > staleSeconds && seen.serviceStatus !== "restart_required") return "ERROR";
+  // A server that answers and takes no writes: "running", in Trove's words, and not "healthy".
+  if (seen.serviceStatus === "healthy" && seen.readOnlySince) return operating.running;
   return operating[seen.serviceStatus];
 }
 

@@ -172,6 +172,25 @@ test("a fault shows its details to admins only", async () => {
   expect((await api.ask("admin", `GET /instances/${id}`)).json.instance.fault).toEqual({ ...fault, details: "host 7" });
 });
 
+test("a nearly full volume shows as read-only, with a fault that says what to do, until it is over", async () => {
+  const id = await api.active();
+  const since = new Date("2026-01-02T03:04:05Z");
+  await api.put(id, { read_only_since: since, volume_used_bytes: 2 ** 30, volume_total_bytes: 2 ** 30, fault_message: "earlier", fault_at: new Date(since.getTime() - 1000) });
+  const show = async () => (await api.ask("member", `GET /instances/${id}`)).json.instance as { fault: { message: string }; volume: object };
+  expect(await show()).toMatchObject({
+    status: "ACTIVE",
+    operating_status: "ACTIVE",
+    volume: { size: 1, used: 1, used_percent: 100, read_only_since: "2026-01-02T03:04:05" },
+    fault: { created: "2026-01-02T03:04:05", details: null },
+  });
+  expect((await show()).fault.message).toMatch(/volume.full.*Resize the volume/);
+  await api.put(id, { fault_message: "later", fault_at: new Date(since.getTime() + 1000) });
+  expect((await show()).fault.message).toBe("later");
+  await api.put(id, { read_only_since: null, fault_message: null });
+  expect((await show()).volume).not.toHaveProperty("read_only_since");
+  expect(await show()).not.toHaveProperty("fault");
+});
+
 test.each(["/instances/ID", "/instances", "/instances/detail", "/instances/ID/users", "/instances/ID/databases"])(
   "GET %s costs one round trip to the database",
   async (path) => {

@@ -7,6 +7,7 @@ const seen = (change: Partial<Observed>): Observed => ({
   serverState: "ACTIVE",
   serviceStatus: "healthy",
   serviceStatusAt: at,
+  readOnlySince: null,
   deletedAt: null,
   ...change,
 });
@@ -41,6 +42,9 @@ test.each<[Partial<Observed>, number, string]>([
   [{}, 91, "ERROR"],
   [{ serviceStatus: "restart_required" }, 91, "RESTART_REQUIRED"],
   [{ serviceStatus: "running" }, 0, "ACTIVE"],
+  [{ readOnlySince: at }, 0, "ACTIVE"],
+  [{ readOnlySince: at, serviceStatus: "crashed" }, 0, "SHUTDOWN"],
+  [{ readOnlySince: at }, 91, "ERROR"],
   [{ serviceStatus: "crashed" }, 0, "SHUTDOWN"],
   [{ serviceStatus: "failed" }, 0, "FAILED"],
   [{ serviceStatus: "unknown" }, 0, "ERROR"],

@@ -1,4 +1,4 @@
-import type { Engine, Health, Settings } from "#core/engine/engine";
+import type { Engine, Health, Settings, Usage, Writes } from "#core/engine/engine";
 import type { Inventory, JobSpec } from "#core/guest/protocol";
 
 /** A machine's disk and processes: what stays when an agent goes. */
@@ -6,6 +6,8 @@ export class World {
   initialised = false;
   settings: Settings | undefined;
   certificate: string | undefined;
+  usage: Usage = { usedBytes: 1024 ** 3, totalBytes: 2 * 1024 ** 3, freeBytes: 1024 ** 3 };
+  writes: Writes = "open";
   readonly databases = new Set<string>();
   readonly users = new Map<string, { verifier: string; databases: string[] }>();
   /** Names of the engine methods called, in order. */
@@ -107,7 +109,11 @@ export class MemoryEngine implements Engine {
     return { databases: [...this.#world.databases].map((name) => ({ name })), users };
   }
   async usage() {
-    return { usedBytes: 1, totalBytes: 2 };
+    return this.#world.usage;
+  }
+  async limitWrites(writes: Writes) {
+    await this.#world.enter("limitWrites");
+    this.#world.writes = writes;
   }
   async createDatabases({ databases }: JobSpec<"create_databases">) {
     await this.#online("createDatabases");

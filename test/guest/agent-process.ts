@@ -48,8 +48,9 @@ class ProcessEngine implements Engine {
     return { databases: names.map((name) => ({ name })), users: [] };
   }
   async usage() {
-    return { usedBytes: 1, totalBytes: 2 };
+    return { usedBytes: 2 ** 30, totalBytes: 2 ** 31, freeBytes: 2 ** 30 };
   }
+  async limitWrites() {}
   async createDatabases({ databases }: JobSpec<"create_databases">) {
     appendFileSync(this.#path("began"), `${databases[0]?.name}\n`);
     while (existsSync(this.#path("hold"))) await systemClock.sleep(5);

@@ -27,6 +27,11 @@ export async function place(path: string, text: string, { mode = 0o600, gid }: {
   await syncDirectory(dirname(path));
 }
 
+/** The same, writing nothing where the text is there already: on a full volume that is worth something. */
+export async function placeIfNew(path: string, text: string, how: Parameters<typeof place>[2]): Promise<void> {
+  if ((await glance(path))?.toString("utf8") !== text) await place(path, text, how);
+}
+
 /** Makes creations, renames and removals in this directory last. */
 export async function syncDirectory(directory: string): Promise<void> {
   const handle = await open(directory, "r");

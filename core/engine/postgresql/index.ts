@@ -1,11 +1,12 @@
 import { systemClock, type Clock } from "#core/clock";
-import type { Engine, Health, Machine, Settings } from "#core/engine/engine";
+import { writeLimits, type Engine, type Health, type Machine, type Settings } from "#core/engine/engine";
 import { AppError } from "#core/error";
 import { accessText, networks } from "#core/engine/postgresql/access";
 import { asRoot, hydrate, privateDirectory } from "#core/engine/postgresql/cluster";
 import { Connections } from "#core/engine/postgresql/connections";
 import { createDatabases, deleteDatabase, establish } from "#core/engine/postgresql/databases";
-import { place } from "#core/engine/postgresql/files";
+import { place, placeIfNew } from "#core/engine/postgresql/files";
+import { endWriters, guardText, inForce } from "#core/engine/postgresql/guard";
 import { inventory } from "#core/engine/postgresql/inventory";
 import { eventually } from "#core/engine/postgresql/process";
 import { deleteUser } from "#core/engine/postgresql/removal";
@@ -13,7 +14,7 @@ import { disableRoot, enableRoot } from "#core/engine/postgresql/root";
 import { Server } from "#core/engine/postgresql/server";
 import { settingsText } from "#core/engine/postgresql/settings";
 import { placeCertificate } from "#core/engine/postgresql/tls";
-import { usageOf } from "#core/engine/postgresql/usage";
+import { VolumeMeter } from "#core/engine/postgresql/usage";
 import { changePasswords, createUsers, grant, revoke, updateUser } from "#core/engine/postgresql/users";
 import { checkMajor, initialiseVolume, isInitialised, layout } from "#core/engine/postgresql/volume";
 
@@ -27,12 +28,13 @@ export function createPostgresql(machine: Machine, version: string, clock: Clock
   const files = layout(machine.volumeDirectory);
   const connections = new Connections(machine, files, clock);
   const server = new Server(machine, files, clock);
+  const meter = new VolumeMeter(machine.volumeDirectory, clock);
   const user = asRoot() ? machine.engineUser : undefined;
+  const readable = user ? { mode: 0o640, gid: user.gid } : {};
   let volumeGb: number | undefined;
 
   async function configure(settings: Settings): Promise<void> {
     volumeGb = settings.volumeGb;
-    const readable = user ? { mode: 0o640, gid: user.gid } : {};
     await place(files.access, accessText(settings.cidrs), readable);
     await place(files.settings, settingsText(machine, files, settings), readable);
   }
@@ -105,7 +107,19 @@ export function createPostgresql(machine: Machine, version: string, clock: Clock
     },
     exited: () => server.exited(),
     inventory: () => inventory(connections),
-    usage: () => usageOf(machine.volumeDirectory, volumeGb),
+    usage: () => meter.read(volumeGb),
+    async limitWrites(writes) {
+      await mustBeInitialised();
+      const runs = (await server.pid()) !== undefined;
+      const before = runs ? await inForce(connections) : undefined;
+      const stricter = before !== undefined && writeLimits.indexOf(writes) > writeLimits.indexOf(before);
+      // Before anything else: whoever fills the volume now does not wait for a file to be written.
+      if (stricter || (before === "closed" && writes === "closed")) await endWriters(connections, "all");
+      if (before === writes) return;
+      await placeIfNew(files.guard, guardText(writes), readable);
+      if (runs) await reload();
+      if (stricter) await endWriters(connections, writes === "closed" ? "all" : "older");
+    },
     createDatabases: ({ databases }) => createDatabases(connections, databases),
     deleteDatabase: ({ name }) => deleteDatabase(connections, name),
     createUsers: ({ users }) => createUsers(connections, users),

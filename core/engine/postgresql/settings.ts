@@ -10,7 +10,8 @@ const clamp = (value: number, least: number, most: number) => Math.round(Math.mi
 export function settingsText(machine: Machine, files: Layout, settings: Settings): string {
   const all = { ...place(machine, files), ...memory(settings.memoryMb), ...wal(settings.volumeGb), ...logging, ...general };
   const lines = Object.entries(all).map(([name, value]) => `${name} = ${quoted(value)}`);
-  return [...lines, `include_if_exists = ${quoted(files.tls)}`, ""].join("\n");
+  // Last, as the later line counts.
+  return [...lines, ...[files.tls, files.guard].map((file) => `include_if_exists = ${quoted(file)}`), ""].join("\n");
 }
 
 const quoted = (value: string) => `'${value.replaceAll("\\", "\\\\").replaceAll("'", "''")}'`;

@@ -1,20 +1,68 @@
 import { lstat, opendir, statfs } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import type { Clock } from "#core/clock";
+import type { Usage } from "#core/engine/engine";
 import { codeOf } from "#core/engine/postgresql/files";
 
 const GB = 1024 ** 3;
 /** `st_blocks` counts in these, whatever the file system's own blocks are. */
 const blockBytes = 512;
+/** A directory is walked at least this often, ms. */
+const walkEveryMs = 30_000;
+/** And takes at most this share of a core. */
+const walkShare = 0.05;
+
+interface Walk {
+  at: number;
+  tookMs: number;
+  bytes: number;
+  /** What the file system below had left then. */
+  below: number;
+}
 
 /**
- * Bytes in use and there to be used. A volume that is a file system of its own knows both at once;
- * one that is a directory is walked, and its size is what was asked for, as nothing enforces it.
+ * A volume that is a file system of its own tells its use at once, and what is full there is full. One that is a
+ * directory is walked; its size is what was asked for, as nothing but the guard of the agent enforces it.
  */
-export async function usageOf(volume: string, volumeGb: number | undefined): Promise<{ usedBytes: number; totalBytes: number }> {
-  const { bsize, blocks, bfree } = await statfs(volume);
-  const isOwn = (await lstat(volume)).dev !== (await lstat(dirname(volume))).dev;
-  if (isOwn) return { usedBytes: (blocks - bfree) * bsize, totalBytes: blocks * bsize };
-  return { usedBytes: await sum(volume), totalBytes: volumeGb === undefined ? blocks * bsize : volumeGb * GB };
+export class VolumeMeter {
+  readonly #volume: string;
+  readonly #clock: Clock;
+  #walk: Walk | undefined;
+
+  constructor(volume: string, clock: Clock) {
+    this.#volume = volume;
+    this.#clock = clock;
+  }
+
+  /** `volumeGb` is the size that was asked for; undefined = as much as there is. */
+  async read(volumeGb: number | undefined): Promise<Usage> {
+    const { bsize, blocks, bfree, bavail } = await statfs(this.#volume);
+    const below = bavail * bsize;
+    const isOwn = (await lstat(this.#volume)).dev !== (await lstat(dirname(this.#volume))).dev;
+    if (isOwn) return { usedBytes: (blocks - bfree) * bsize, totalBytes: blocks * bsize, freeBytes: below };
+    const totalBytes = volumeGb === undefined ? blocks * bsize : volumeGb * GB;
+    const usedBytes = await this.#used(below, totalBytes);
+    return { usedBytes, totalBytes, freeBytes: Math.max(0, Math.min(totalBytes - usedBytes, below)) };
+  }
+
+  /**
+   * Bytes below the directory, as of the last walk; walked again when that is old, or when the file system
+   * lost so much meanwhile that it may have gone in here.
+   */
+  async #used(below: number, totalBytes: number): Promise<number> {
+    const last = this.#walk;
+    const began = this.#clock.now().getTime();
+    if (last) {
+      const age = began - last.at;
+      const isSuspicious = last.below - below > Math.max(0, totalBytes - last.bytes) / 8;
+      const isRested = age >= last.tookMs / walkShare;
+      if (age < walkEveryMs && !(isSuspicious && isRested)) return last.bytes;
+    }
+    const bytes = await sum(this.#volume);
+    const at = this.#clock.now().getTime();
+    this.#walk = { at, tookMs: at - began, bytes, below };
+    return bytes;
+  }
 }
 
 /** Without keeping all names in memory, and one file at a time: it may take long, but it hardly disturbs. */

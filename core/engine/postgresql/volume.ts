@@ -22,6 +22,7 @@ export const layout = (volume: string) => ({
   settings: join(volume, "conf", "postgresql.conf"),
   access: join(volume, "conf", "pg_hba.conf"),
   tls: join(volume, "conf", "tls.conf"),
+  guard: join(volume, "conf", "guard.conf"),
   pair: join(volume, "conf", "server.pem"),
   logs: join(volume, "log"),
   log: join(volume, "log", "postgresql.log"),

@@ -5,6 +5,7 @@ import type { Engine, Settings } from "#core/engine/engine";
 import { describe } from "#core/error";
 import { bounded } from "#core/guest/agent/bounded";
 import { JsonFile } from "#core/guest/agent/file";
+import { Guard } from "#core/guest/agent/guard";
 import { Journal } from "#core/guest/agent/journal";
 import { Keys } from "#core/guest/agent/keys";
 import { Link } from "#core/guest/agent/link";
@@ -38,8 +39,8 @@ const settlePatienceMs = 2_000;
 
 /**
  * The guest agent: serves one engine and talks to one control plane. Its parts: `Sync` (the
- * conversation), `Runner` (jobs, from the `Journal`), `Supervisor` (keeps the engine up) and
- * `Monitor` (what there is to tell).
+ * conversation), `Runner` (jobs, from the `Journal`), `Supervisor` (keeps the engine up), `Guard`
+ * (keeps the volume from filling) and `Monitor` (what there is to tell).
  */
 export class Agent {
   readonly #unlock: () => Promise<void>;
@@ -63,7 +64,7 @@ export class Agent {
     this.#clock = clock;
     this.#link = new Link(boot, keys, sequence, clock);
     this.#supervisor = new Supervisor(engine, settings, clock, random, changed);
-    this.#monitor = new Monitor(engine, this.#supervisor, clock, version, changed);
+    this.#monitor = new Monitor(engine, this.#supervisor, new Guard(engine, this.#supervisor, clock, changed), clock, version, changed);
     const host = { engine, supervisor: this.#supervisor, settings, tls: () => keys.tls };
     this.#runner = new Runner(journal, host, clock, () => this.#monitor.look(), changed);
     this.#sync = new Sync({ boot, keys, link: this.#link, journal, runner: this.#runner, monitor: this.#monitor, supervisor: this.#supervisor, clock, random });

@@ -1,15 +1,15 @@
 import { createHash } from "node:crypto";
 import type { Clock } from "#core/clock";
-import type { Engine } from "#core/engine/engine";
+import type { Engine, Writes } from "#core/engine/engine";
 import { describe } from "#core/error";
 import { bounded } from "#core/guest/agent/bounded";
+import type { Guard } from "#core/guest/agent/guard";
 import type { ServiceStatus, Supervisor } from "#core/guest/agent/supervisor";
 import type { Inventory, Report } from "#core/guest/protocol";
 import { log } from "#core/log";
 
 const healthEveryMs = 10_000;
 const inventoryEveryMs = 60_000;
-const usageEveryMs = 30_000;
 /** An answer that comes later than this is not waited for. */
 const answerMs = 20_000;
 
@@ -19,6 +19,7 @@ const digest = (inventory: Inventory) => createHash("sha256").update(JSON.string
 export class Monitor {
   readonly #engine: Engine;
   readonly #supervisor: Supervisor;
+  readonly #guard: Guard;
   readonly #clock: Clock;
   readonly #version: string;
   readonly #changed: () => void;
@@ -26,11 +27,12 @@ export class Monitor {
   #toldHash: string | undefined;
   #toldStatus: ServiceStatus | undefined;
   #toldCrashes = 0;
-  #usage: { usedBytes: number; totalBytes: number } | undefined;
+  #toldWrites: Writes = "open";
 
-  constructor(engine: Engine, supervisor: Supervisor, clock: Clock, version: string, changed: () => void) {
+  constructor(engine: Engine, supervisor: Supervisor, guard: Guard, clock: Clock, version: string, changed: () => void) {
     this.#engine = engine;
     this.#supervisor = supervisor;
+    this.#guard = guard;
     this.#clock = clock;
     this.#version = version;
     this.#changed = changed;
@@ -40,7 +42,7 @@ export class Monitor {
   async run(signal: AbortSignal): Promise<void> {
     await Promise.all([
       this.#every(healthEveryMs, signal, () => this.#supervisor.check()),
-      this.#every(usageEveryMs, signal, () => this.measure()),
+      this.#guard.run(signal),
       this.#every(inventoryEveryMs, signal, async () => {
         await this.look();
         if (this.untold) this.#changed();
@@ -60,26 +62,16 @@ export class Monitor {
     }
   }
 
-  /** Measures the volume, once there is one in use. The next request carries it; nobody is woken for it. */
-  async measure(): Promise<void> {
-    if (this.#supervisor.status === "building") return;
-    try {
-      const answer = await bounded(this.#clock, answerMs, this.#engine.usage());
-      if (answer) this.#usage = answer.value;
-      else log.warn("measuring the volume takes too long");
-    } catch (error) {
-      log.warn("the volume could not be measured", { error: describe(error) });
-    }
-  }
-
   /** A crash is reported even if the server is back before the report leaves. */
   report(): Report {
+    const { usage, writes } = this.#guard;
     const news = this.#inventory && this.#inventory.hash !== this.#toldHash;
     return {
       serviceStatus: this.#supervisor.crashes > this.#toldCrashes ? "crashed" : this.#supervisor.status,
       agentVersion: this.#version,
       engineVersion: this.#engine.version,
-      ...(this.#usage && { volumeUsedBytes: this.#usage.usedBytes, volumeTotalBytes: this.#usage.totalBytes }),
+      ...(usage && { volumeUsedBytes: usage.usedBytes, volumeTotalBytes: usage.totalBytes }),
+      writes,
       ...(news && { inventory: this.#inventory?.value }),
     };
   }
@@ -88,13 +80,14 @@ export class Monitor {
   delivered(report: Report, crashes: number): void {
     this.#toldStatus = report.serviceStatus;
     this.#toldCrashes = crashes;
+    this.#toldWrites = report.writes ?? "open";
     if (report.inventory) this.#toldHash = digest(report.inventory);
   }
 
   /** True while the server has not heard of the present state. */
   get untold(): boolean {
     const { status, crashes } = this.#supervisor;
-    return status !== this.#toldStatus || crashes > this.#toldCrashes || this.#inventory?.hash !== this.#toldHash;
+    return status !== this.#toldStatus || crashes > this.#toldCrashes || this.#guard.writes !== this.#toldWrites || this.#inventory?.hash !== this.#toldHash;
   }
 
   async #every(ms: number, signal: AbortSignal, work: () => Promise<void>): Promise<void> {

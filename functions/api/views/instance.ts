@@ -51,16 +51,22 @@ export function detailed(detail: Detail, call: Call) {
     updated: stamp(instance.updatedAt),
     service_status_updated: stamp(instance.serviceStatusAt),
     ...(instance.locality !== null && { locality: instance.locality }),
-    ...(instance.faultMessage !== null && {
-      fault: {
-        message: instance.faultMessage,
-        created: stamp(instance.faultAt ?? instance.updatedAt),
-        details: isAdmin ? instance.faultDetails : null,
-      },
-    }),
+    ...faultOf(detail, call),
     ...(isAdmin && { server_id: detail.serverId, volume_id: detail.volumeId, encrypted_rpc_messaging: true }),
   };
 }
+
+/** What went wrong last. That the volume is full is told for as long as it is, and stored nowhere. */
+function faultOf({ instance }: Pick<Detail, "instance">, { actor }: Call) {
+  const { faultMessage: message, faultDetails, updatedAt, readOnlySince } = instance;
+  const at = instance.faultAt ?? updatedAt;
+  const stored = message !== null && { fault: { message, created: stamp(at), details: actor.isAdmin ? faultDetails : null } };
+  if (readOnlySince === null || (stored && (instance.task !== "NONE" || at > readOnlySince))) return stored;
+  return { fault: { message: fullMessage, created: stamp(readOnlySince), details: null } };
+}
+
+const fullMessage =
+  "The volume is nearly full, so the database is read-only (volume.full). Resize the volume; or delete data, in transactions begun with BEGIN READ WRITE. Writing is possible again by itself as soon as there is room.";
 
 /** One instance. */
 export function shown(detail: Detail, call: Call) {
@@ -70,6 +76,8 @@ export function shown(detail: Detail, call: Call) {
     ...detailed(detail, call),
     volume: {
       size: volumeGb,
+      // Beyond Trove.
+      ...(detail.instance.readOnlySince !== null && { read_only_since: stamp(detail.instance.readOnlySince) }),
       ...(seen && {
         used: gigabytes(volumeUsedBytes),
         used_percent: round((100 * volumeUsedBytes) / (volumeTotalBytes ?? volumeGb * 2 ** 30)),

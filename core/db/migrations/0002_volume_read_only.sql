@@ -1,0 +1,1 @@
+ALTER TABLE "instance" ADD COLUMN "read_only_since" timestamp with time zone;
