@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { describe } from "#core/error";
 import { log } from "#core/log";
 import { BAD_TASK } from "#core/workflow/asl";
