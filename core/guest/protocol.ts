@@ -6,7 +6,8 @@ import * as z from "zod";
  * the agent. The server accepts agents two protocol versions back.
  */
 export const PROTOCOL = 1;
-export const OLDEST_PROTOCOL = 1;
+/** The oldest version that a server of the given one accepts. */
+export const oldestProtocol = (spoken: number) => Math.max(1, spoken - 2);
 
 /** Given to a new server as boot data (config drive, user data, or a file). */
 export const Boot = z.object({
@@ -77,12 +78,14 @@ export type EnrolReply = z.infer<typeof EnrolReply>;
 export const RotateRequest = z.object({ publicKey: z.string().max(512) });
 export type RotateRequest = z.infer<typeof RotateRequest>;
 
+const Bytes = z.number().nonnegative().max(Number.MAX_SAFE_INTEGER);
+
 export const Report = z.object({
   serviceStatus: z.enum(["building", "healthy", "running", "shutdown", "crashed", "failed"]),
   agentVersion: z.string().max(64),
   engineVersion: z.string().max(64).optional(),
-  volumeUsedBytes: z.number().nonnegative().optional(),
-  volumeTotalBytes: z.number().nonnegative().optional(),
+  volumeUsedBytes: Bytes.optional(),
+  volumeTotalBytes: Bytes.optional(),
   /** How far tenants may write, by the room that is left; absent = an agent that does not guard its volume. */
   writes: z.enum(["open", "guarded", "closed"]).optional(),
   /** Only when it differs from the last one the server has acknowledged. */

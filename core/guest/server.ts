@@ -1,12 +1,12 @@
 import { and, asc, eq, isNull, lt, sql } from "drizzle-orm";
-import { createHash, createPublicKey, timingSafeEqual, verify } from "node:crypto";
+import { createHash, createPublicKey, timingSafeEqual, verify, type KeyObject } from "node:crypto";
 import { now } from "#core/context";
 import { read, transaction } from "#core/db/index";
 import { AppError } from "#core/error";
 import { guest, guestJob } from "#core/guest/guest.sql";
 import {
   headers,
-  OLDEST_PROTOCOL,
+  oldestProtocol,
   PROTOCOL,
   signedText,
   type EnrolRequest,
@@ -19,23 +19,38 @@ import { instance, rootHistory } from "#core/instance/instance.sql";
 /** At most this many jobs travel in one reply. */
 const JOBS_PER_REPLY = 20;
 
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
 const refused = (message: string, reason: string) => new AppError("unauthorized", message, { reason });
 
 function speaks(protocol: number) {
-  if (protocol < OLDEST_PROTOCOL || protocol > PROTOCOL) {
-    throw new AppError("badRequest", `Protocol ${protocol} is not spoken here; ${OLDEST_PROTOCOL} to ${PROTOCOL} are.`, { reason: "guest.protocol" });
+  const oldest = oldestProtocol(PROTOCOL);
+  if (protocol < oldest || protocol > PROTOCOL) {
+    throw new AppError("badRequest", `protocol: ${protocol} is not spoken here; ${oldest} to ${PROTOCOL} are.`, { reason: "guest.protocol" });
   }
 }
 
-/** An Ed25519 public key from base64 SPKI DER; anything else is refused. */
-function signingKey(text: string): Buffer {
+/** A public key from base64 SPKI DER; anything else is refused in the name of its field. */
+function publicKeyOf(field: string, text: string): { der: Buffer; key: KeyObject } {
   const der = Buffer.from(text, "base64");
   try {
-    if (createPublicKey({ key: der, format: "der", type: "spki" }).asymmetricKeyType === "ed25519") return der;
+    return { der, key: createPublicKey({ key: der, format: "der", type: "spki" }) };
   } catch (cause) {
-    throw new AppError("badRequest", "publicKey is no SPKI key.", { reason: "guest.key", cause });
+    throw new AppError("badRequest", `${field}: is no SPKI key.`, { reason: "guest.key", cause });
   }
-  throw new AppError("badRequest", "publicKey must be an Ed25519 key.", { reason: "guest.key" });
+}
+
+function signingKey(text: string): Buffer {
+  const { der, key } = publicKeyOf("publicKey", text);
+  if (key.asymmetricKeyType === "ed25519") return der;
+  throw new AppError("badRequest", "publicKey: must be an Ed25519 key.", { reason: "guest.key" });
+}
+
+/** Looked at before anything is stored: a certificate can be issued for this kind only. */
+function tlsKey(text: string) {
+  const { key } = publicKeyOf("tlsPublicKey", text);
+  if (key.asymmetricKeyDetails?.namedCurve === "prime256v1") return;
+  throw new AppError("badRequest", "tlsPublicKey: must be a P-256 key.", { reason: "guest.key" });
 }
 
 /**
@@ -45,6 +60,7 @@ function signingKey(text: string): Buffer {
 export async function enrol(request: EnrolRequest): Promise<{ instanceId: string; address: string }> {
   speaks(request.protocol);
   const publicKey = signingKey(request.publicKey);
+  tlsKey(request.tlsPublicKey);
   const tokenHash = createHash("sha256").update(request.token).digest();
   return transaction(async (tx) => {
     const [row] = await tx.select().from(guest).where(eq(guest.instanceId, request.instanceId)).for("update");
@@ -78,7 +94,7 @@ export async function authenticate(path: string, header: (name: string) => strin
   const generation = Number(header(headers.generation));
   const sequence = Number(header(headers.sequence));
   const signature = Buffer.from(header(headers.signature) ?? "", "base64");
-  if (!/^[0-9a-f-]{36}$/.test(instanceId) || !Number.isSafeInteger(generation) || !Number.isSafeInteger(sequence)) {
+  if (!UUID.test(instanceId) || !Number.isSafeInteger(generation) || !Number.isSafeInteger(sequence)) {
     throw refused("The request is not signed.", "guest.unsigned");
   }
   const [row] = await read((tx) => tx.select().from(guest).where(eq(guest.instanceId, instanceId)));

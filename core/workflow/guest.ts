@@ -60,7 +60,8 @@ export async function boot(c: Context, datastore: Boot["datastore"]): Promise<Bo
       // A guest of this generation that has synced already keeps what it has.
       .onConflictDoUpdate({
         target: guest.instanceId,
-        set: { generation, tokenHash, tokenExpiresAt: c.operation.deadline, publicKey: null, nextPublicKey: null, revokedAt: null },
+        // Numbers begin anew: the server before may have used them up, or had a clock that was ahead.
+        set: { generation, tokenHash, tokenExpiresAt: c.operation.deadline, publicKey: null, nextPublicKey: null, lastSequence: 0, revokedAt: null },
         setWhere: sql`${guest.generation} < ${generation}`,
       }),
   );

@@ -99,11 +99,28 @@ function parse<S extends z.ZodType>(schema: S, text: string): z.output<S> {
   let value: unknown;
   try {
     value = JSON.parse(text);
+    storable(value);
   } catch (cause) {
+    if (cause instanceof AppError) throw cause;
     throw new AppError("badRequest", "The body is not JSON.", { reason: "guest.body", cause });
   }
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   throw new AppError("badRequest", `${issue?.path.join(".") ?? "body"}: ${issue?.message ?? "invalid"}`, { reason: "guest.body" });
+}
+
+/** A report nests four deep; what a job answers may go a little deeper. */
+const MAX_DEPTH = 16;
+
+/** PostgreSQL can hold neither a NUL nor half a surrogate pair in a text, nor any depth in JSON. */
+function storable(value: unknown, path: string[] = []): void {
+  const refuse = (rule: string) => new AppError("badRequest", `${path.join(".") || "body"}: ${rule}`, { reason: "guest.body" });
+  if (typeof value === "string" && /[\0\p{Surrogate}]/u.test(value)) throw refuse("holds a NUL character or half a surrogate pair");
+  if (typeof value !== "object" || value === null) return;
+  if (path.length >= MAX_DEPTH) throw refuse(`is nested deeper than ${MAX_DEPTH}`);
+  for (const [name, inner] of Object.entries(value)) {
+    storable(name, path);
+    storable(inner, [...path, name]);
+  }
 }
