@@ -51,6 +51,9 @@ export async function migrate({ url, socketDirectory, folder, installation, pass
 async function role(sql: postgres.Sql, name: "coffer_app" | "coffer_system", password: string) {
   // Utility statements take no parameters; the name is ours and the verifier has no quote in it.
   const verifier = await scramVerifier(password);
-  const [exists] = await sql`select 1 from pg_roles where rolname = ${name}`;
-  await sql.unsafe(`${exists ? "alter" : "create"} role ${name} login nobypassrls password '${verifier}'`);
+  const [found] = await sql<{ rolbypassrls: boolean; rolsuper: boolean }[]>`select rolbypassrls, rolsuper from pg_roles where rolname = ${name}`;
+  if (found?.rolsuper || found?.rolbypassrls) throw new Error(`the role ${name} may bypass row-level security; take that away first`);
+  // The attribute is not named: only who may bypass row-level security may set it, be it to its default, and an
+  // owner in a managed service may not.
+  await sql.unsafe(`${found ? "alter" : "create"} role ${name} login password '${verifier}'`);
 }

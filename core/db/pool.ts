@@ -5,6 +5,12 @@ import type { DatabaseOptions, Tx } from "#core/db/index";
 import { AppError } from "#core/error";
 
 /**
+ * The client closes a connection that was idle for so long. One that a function kept while it was frozen
+ * may be dead without a word, as what stands between forgets it; such an old one is not taken again.
+ */
+const IDLE_SECONDS = 60;
+
+/**
  * A connection that one caller has to itself. The driver's own reserve() is not used: when a
  * reserved connection is lost it can hang its caller for good or end the process (postgres 3.4).
  * A client of one connection has neither fault, but connects anew by itself, which inside a
@@ -15,6 +21,7 @@ export class Connection {
   readonly #sql: postgres.Sql;
   readonly #prepare: boolean;
   #lost = false;
+  #usedAt = Date.now();
 
   constructor(url: string, { prepare, socketDirectory }: DatabaseOptions, dialect: PgDialect) {
     this.#prepare = prepare;
@@ -24,7 +31,7 @@ export class Connection {
       prepare,
       // No array type is bound, so the look-up of array types at connect buys nothing.
       fetch_types: false,
-      idle_timeout: 60,
+      idle_timeout: IDLE_SECONDS,
       connect_timeout: 10,
       onnotice: () => {},
       onclose: () => {
@@ -53,6 +60,7 @@ export class Connection {
   }
 
   #mustLive() {
+    this.#usedAt = Date.now();
     if (this.#lost) throw new AppError("serviceUnavailable", "The connection to the state database was lost.", { reason: "database.lost" });
   }
 
@@ -60,9 +68,9 @@ export class Connection {
     return this.#sql.end({ timeout: 5 });
   }
 
-  /** Of no more use: the connection was lost, or given up. */
+  /** Of no more use: the connection was lost, given up, or idle so long that the client is about to close it. */
   get lost() {
-    return this.#lost;
+    return this.#lost || Date.now() - this.#usedAt > (IDLE_SECONDS - 5) * 1000;
   }
 
   /** Gives the client up: what is queued in it fails now, instead of each waiting for a connect of its own. */

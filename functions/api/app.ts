@@ -34,6 +34,8 @@ export interface ApiDeps {
   healthy?: () => Promise<boolean>;
   /** Scheme and host to show in links, if not those of the request. */
   publicEndpoint?: string;
+  /** Why a path cannot carry a name, where something in front of us changes paths. Absent: any name. */
+  carries?: (name: string) => string | undefined;
 }
 
 /** The API, the same for Lambda and for the local server. One place decides what a path means: the route table. */
@@ -121,6 +123,7 @@ export function createApp(deps: ApiDeps): Hono {
         links: new Links(request, actor.projectId, publicEndpoint),
         now: clock.now(),
         rates,
+        carries: deps.carries ?? (() => undefined),
       });
       return { status: route.status, ...(body !== undefined && { body }) };
     } catch (error) {

@@ -18,6 +18,8 @@ export interface Call {
   links: Links;
   now: Date;
   rates: RateLimiter;
+  /** Why a path cannot carry a name that is to be given; undefined if it can. */
+  carries(name: string): string | undefined;
 }
 
 /** Returns the body of the reply; undefined for one of zero bytes. The status is the route's. */

@@ -2,6 +2,7 @@ import * as z from "zod";
 import { AppError } from "#core/error";
 import * as Instance from "#core/instance/index";
 import { param, type Handler } from "#functions/api/call";
+import { checkCarried } from "#functions/api/carried";
 import { databases as databaseList } from "#functions/api/fields";
 import { newDatabase } from "#functions/api/instances";
 import { pageByName } from "#functions/api/paging";
@@ -17,6 +18,7 @@ export const databases = {
   },
   "POST /instances/{id}/databases": async (call) => {
     const wish = parse(Databases, call.body);
+    checkCarried(call, wish.databases);
     await Instance.createDatabases(param(call, "id"), wish.databases.map(newDatabase), call.reach);
   },
   "GET /instances/{id}/databases/{database}": () =>

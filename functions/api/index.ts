@@ -1,10 +1,10 @@
-import { handle } from "hono/aws-lambda";
 import { systemClock } from "#core/clock";
 import { configOf } from "#core/config";
 import { createTokenVerifier } from "#core/identity/keystone";
 import { createApp } from "#functions/api/app";
 import { openDatabase, openPublisher, silent } from "#functions/aws/clients";
 import { environmentOf } from "#functions/aws/environment";
+import { behindGateway, carries } from "#functions/aws/gateway";
 
 const environment = environmentOf("api", process.env);
 const authUrl = environment.COFFER_KEYSTONE_URL;
@@ -18,14 +18,15 @@ const verifier = createTokenVerifier({
   clock: systemClock,
 });
 
-/** API Gateway (HTTP API, payload 2.0) -> the Trove API. */
-export const handler = handle(
+/** API Gateway -> the Trove API. */
+export const handler = behindGateway(
   createApp({
     db: openDatabase(environment.DATABASE_URL),
     verifier: { verify: (token) => verifier.verify(token), authUrl },
     publisher: openPublisher(environment.COFFER_QUEUE_URL),
     doorbell: silent,
     config: configOf(process.env),
+    carries,
     ...(environment.COFFER_PUBLIC_ENDPOINT && { publicEndpoint: environment.COFFER_PUBLIC_ENDPOINT }),
   }),
 );

@@ -4,6 +4,7 @@ import * as Instance from "#core/instance/index";
 import type { Access, Nic } from "#core/instance/instance.sql";
 import { timeline } from "#core/operation/index";
 import { param, type Handler } from "#functions/api/call";
+import { checkCarried } from "#functions/api/carried";
 import { cidrs, databases, flavorRef, nes, nics, users, uuid, volume } from "#functions/api/fields";
 import { idMarker, limitOf } from "#functions/api/paging";
 import { parse } from "#functions/api/validation";
@@ -56,6 +57,8 @@ function refuse(wish: Create) {
 const createInstance: Handler = async (call) => {
   const { instance: wish } = parse(Create, call.body);
   refuse(wish);
+  checkCarried(call, wish.databases);
+  checkCarried(call, wish.users);
   const created = await Instance.create(
     {
       name: wish.name,

@@ -1,6 +1,7 @@
 import * as z from "zod";
 import * as Instance from "#core/instance/index";
 import { param, type Handler } from "#functions/api/call";
+import { checkCarried } from "#functions/api/carried";
 import { databaseNames, host, nameString, nes, passwordChanges, users as userList } from "#functions/api/fields";
 import { newUser } from "#functions/api/instances";
 import { pageByName } from "#functions/api/paging";
@@ -29,6 +30,7 @@ export const users = {
   },
   "POST /instances/{id}/users": async (call) => {
     const wish = parse(Users, call.body);
+    checkCarried(call, wish.users);
     await Instance.createUsers(param(call, "id"), wish.users.map(newUser), call.reach);
   },
   "PUT /instances/{id}/users": async (call) => {
@@ -40,6 +42,7 @@ export const users = {
   }),
   "PUT /instances/{id}/users/{user}": async (call) => {
     const { user } = parse(Update, call.body);
+    checkCarried(call, [user]);
     await Instance.updateUser(param(call, "id"), param(call, "user"), present(user), call.reach);
   },
   "DELETE /instances/{id}/users/{user}": (call) => Instance.deleteUser(param(call, "id"), param(call, "user"), call.reach),

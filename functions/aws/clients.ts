@@ -19,7 +19,10 @@ export const openDatabase = (url: string) => new Database(url, { max: 1, prepare
 /** Milliseconds; the SDK repeats a call that ran into them, and waits for ever without them. */
 const requestHandler = { connectionTimeout: 2_000, requestTimeout: 5_000 };
 
-export const openPublisher = (queueUrl: string): Publisher => createPublisher(new SQSClient({ requestHandler }), queueUrl);
+/** The region's endpoint, or AWS_ENDPOINT_URL_SQS; not the host in a queue's URL, which the SDK would prefer. */
+const openQueues = () => new SQSClient({ requestHandler, useQueueUrlAsEndpoint: false });
+
+export const openPublisher = (queueUrl: string): Publisher => createPublisher(openQueues(), queueUrl);
 
 export const openStates = () => new SFNClient({ requestHandler });
 

@@ -73,6 +73,12 @@ export const environments = {
 export type FunctionName = keyof typeof environments;
 export type Environment<F extends FunctionName> = z.output<(typeof environments)[F]>;
 
+/** What a stack has to give a function; the rest has a default, or is set by Lambda itself. */
+export function requiredKeys(name: FunctionName): string[] {
+  const shape: Record<string, z.ZodType> = environments[name].shape;
+  return Object.keys(shape).filter((key) => key !== "LAMBDA_TASK_ROOT" && !shape[key]?.safeParse(undefined).success);
+}
+
 /** Parses at a cold start; an Error names every variable that is wrong and the rule, never the value. */
 export function environmentOf<F extends FunctionName>(name: F, given: Record<string, string | undefined>): Environment<F> {
   const parsed = environments[name].safeParse(given);

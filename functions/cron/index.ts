@@ -1,6 +1,7 @@
 import { openDatabase, openPublisher, openStates } from "#functions/aws/clients";
 import { environmentOf } from "#functions/aws/environment";
 import { createExecutions } from "#functions/aws/executions";
+import { awake } from "#functions/aws/wake";
 import { openWorkshop } from "#functions/aws/workshop";
 import { createSweep } from "#functions/cron/sweep";
 
@@ -15,4 +16,4 @@ const sweep = createSweep({
 });
 
 /** EventBridge, once a minute -> the sweep. The event says nothing that it needs. */
-export const handler = (): Promise<void> => sweep();
+export const handler = awake(() => sweep());

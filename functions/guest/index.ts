@@ -1,13 +1,13 @@
-import { handle } from "hono/aws-lambda";
 import { openDatabase } from "#functions/aws/clients";
 import { environmentOf } from "#functions/aws/environment";
+import { behindGateway } from "#functions/aws/gateway";
 import { createGuestApp } from "#functions/guest/app";
 
 const environment = environmentOf("guest", process.env);
 const ROTATE_AFTER_SECONDS = 86_400;
 
-/** API Gateway (HTTP API, payload 2.0) -> what agents call. */
-export const handler = handle(
+/** API Gateway -> what agents call. */
+export const handler = behindGateway(
   createGuestApp({
     db: openDatabase(environment.DATABASE_URL),
     authority: { certificate: environment.COFFER_CA_CERTIFICATE, key: environment.COFFER_CA_KEY },

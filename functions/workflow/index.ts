@@ -1,6 +1,7 @@
 import * as z from "zod";
 import { openDatabase, openPublisher } from "#functions/aws/clients";
 import { environmentOf } from "#functions/aws/environment";
+import { awake } from "#functions/aws/wake";
 import { openWorkshop } from "#functions/aws/workshop";
 import { createStep } from "#functions/workflow/step";
 
@@ -16,4 +17,4 @@ const step = createStep({
 });
 
 /** A Task of Step Functions -> one label of one run. */
-export const handler = (event: unknown) => step(Input.parse(event));
+export const handler = awake((event: unknown) => step(Input.parse(event)));

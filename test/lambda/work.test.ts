@@ -1,0 +1,124 @@
+import type { APIGatewayProxyStructuredResultV2, SQSBatchResponse } from "aws-lambda";
+import { ReceiveMessageCommand } from "@aws-sdk/client-sqs";
+import { readdir } from "node:fs/promises";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { StepResult } from "#core/workflow/step";
+import { act } from "#test/support/guests";
+import { httpEvent, scheduleEvent, sqsEvent } from "#test/support/lambda/events";
+import { createCloud, type Cloud, type Started } from "#test/lambda/rig";
+
+/** An instance's life through the bundles alone: API -> SQS -> queue -> Step Functions -> workflow, and the sweep. */
+let cloud: Cloud;
+let api: Started;
+let queue: Started;
+let workflow: Started;
+let token: string;
+let project: string;
+beforeAll(async () => {
+  cloud = await createCloud();
+  [api, queue, workflow] = [await cloud.start("api"), await cloud.start("queue"), await cloud.start("workflow")];
+  ({ token, project } = await cloud.login("demo"));
+});
+afterAll(() => cloud.close());
+
+const ask = async (method: string, path: string, body?: object) => {
+  const headers = { "x-auth-token": token, ...(body && { "content-type": "application/json" }) };
+  const event = httpEvent({ method, target: `/v1.0/${project}${path}`, headers, ...(body && { body: JSON.stringify(body) }) });
+  const { statusCode, body: text = "" } = await api.invoke<APIGatewayProxyStructuredResultV2>(event);
+  return { status: statusCode, text };
+};
+const create = async (name: string) => {
+  const { text } = await ask("POST", "/instances", { instance: { name, flavorRef: "1", volume: { size: 1 }, users: [{ name: "alice", password: "secret" }] } });
+  return (JSON.parse(text) as { instance: { id: string } }).instance.id;
+};
+const statusOf = async (id: string) => (JSON.parse((await ask("GET", `/instances/${id}`)).text) as { instance: { status: string } }).instance.status;
+
+/** All that wait in the queue, as Lambda's event source would hand them over. */
+async function received() {
+  const { Messages = [] } = await cloud.queue.client.send(new ReceiveMessageCommand({ QueueUrl: cloud.queue.queueUrl, MaxNumberOfMessages: 10 }));
+  return Messages.map(({ MessageId = "", Body = "" }) => ({ messageId: MessageId, body: Body }));
+}
+
+/** What Step Functions does with an execution: one label after another, guests acting while it waits. */
+async function carry(name: string, guest: { instanceId: string; projectId: string; generation: number }): Promise<StepResult> {
+  const found = cloud.states.running().find((one) => one.name === name);
+  if (!found) throw new Error(`no execution ${name} runs`);
+  for (let steps = 0; steps < 100; steps++) {
+    const answer = await workflow.invoke<StepResult>(JSON.parse(found.input));
+    if (answer.next === "end") {
+      cloud.states.close(name, "SUCCEEDED");
+      return answer;
+    }
+    const [known] = await cloud.db.owner`select 1 from guest where instance_id = ${guest.instanceId}`;
+    if (known) await cloud.asSystem(() => act(guest));
+  }
+  throw new Error(`${name} does not end`);
+}
+const operationOf = async (instanceId: string) => {
+  const [row] = await cloud.db.owner<{ id: string; run: number; outcome: string | null }[]>`
+    select id, run, outcome from operation where instance_id = ${instanceId} order by created_at desc limit 1`;
+  if (!row) throw new Error("no operation");
+  return row;
+};
+
+test("an instance is created and deleted by the bundled functions, over one connection each", async () => {
+  const id = await create("life");
+  const guest = { instanceId: id, projectId: project, generation: 1 };
+  expect(await queue.invoke(sqsEvent(await received()))).toEqual({ batchItemFailures: [] });
+  const { id: operationId } = await operationOf(id);
+  expect(cloud.states.all().map(({ name, input }) => [name, JSON.parse(input) as object])).toEqual([[`${operationId}-1`, { operationId, run: 1 }]]);
+  expect(await statusOf(id)).toBe("BUILD");
+  expect(await carry(`${operationId}-1`, guest)).toEqual({ next: "end", outcome: "done" });
+  expect(await statusOf(id)).toBe("ACTIVE");
+
+  expect((await ask("DELETE", `/instances/${id}`)).status).toBe(202);
+  expect(await queue.invoke(sqsEvent(await received()))).toEqual({ batchItemFailures: [] });
+  const destroy = await operationOf(id);
+  expect(await carry(`${destroy.id}-1`, guest)).toEqual({ next: "end", outcome: "done" });
+  expect((await ask("GET", `/instances/${id}`)).status).toBe(404);
+  for (const lambda of [api, queue, workflow]) expect(lambda.way.peak()).toBe(1);
+});
+
+test("one poison record fails alone: the others of its batch are started and not repeated", async () => {
+  const ids = [await create("before"), await create("after")];
+  const [before, after] = await received();
+  if (!before || !after) throw new Error("two messages were expected");
+  const bad = ["{", '{"topic":"operation.run","operationId":"x","run":1}', '{"topic":"other"}'].map((body, at) => ({ messageId: `poison-${at}`, body, receives: 5 }));
+  const answer = await queue.invoke<SQSBatchResponse>(sqsEvent([before, ...bad, after]));
+  expect(answer.batchItemFailures).toEqual([{ itemIdentifier: "poison-0" }, { itemIdentifier: "poison-1" }, { itemIdentifier: "poison-2" }]);
+  for (const id of ids) expect(cloud.states.running().map(({ name }) => name)).toContain(`${(await operationOf(id)).id}-1`);
+});
+
+test("the sweep sends what the API could not, and drives a run that its execution has left", async () => {
+  const lost = await cloud.start("api", { AWS_ENDPOINT_URL_SQS: "http://127.0.0.1:9" });
+  const headers = { "x-auth-token": token, "content-type": "application/json" };
+  const body = JSON.stringify({ instance: { name: "unsent", flavorRef: "1", volume: { size: 1 } } });
+  const { statusCode, body: text = "" } = await lost.invoke<APIGatewayProxyStructuredResultV2>(httpEvent({ method: "POST", target: `/v1.0/${project}/instances`, headers, body }));
+  expect(statusCode).toBe(200);
+  const { id } = (JSON.parse(text) as { instance: { id: string } }).instance;
+  expect(await received()).toEqual([]);
+
+  const cron = await cloud.start("cron");
+  expect(await cron.invoke(scheduleEvent)).toBeUndefined();
+  const { id: operationId } = await operationOf(id);
+  expect((await received()).map(({ body: sent }) => JSON.parse(sent) as object)).toContainEqual({ topic: "operation.run", operationId, run: 1 });
+  // The sweep found it due as well: its message only repeats what runs.
+  cloud.states.close(`${operationId}-1`, "TIMED_OUT");
+  await cron.invoke(scheduleEvent);
+  expect(await operationOf(id)).toEqual({ id: operationId, run: 2, outcome: null });
+  expect(await carry(`${operationId}-2`, { instanceId: id, projectId: project, generation: 1 })).toEqual({ next: "end", outcome: "done" });
+  expect(cron.way.peak()).toBe(1);
+});
+
+test("a step whose input is no run of ours throws, and names what is wrong", async () => {
+  await expect(workflow.invoke({ operationId: "1", run: 0 })).rejects.toThrow(/operationId/);
+});
+
+// Last: it looks back on all of the above.
+test("functions write nothing beside their own temporary directory", async () => {
+  for (const lambda of [api, queue, workflow]) {
+    expect(await readdir(lambda.tmp)).toEqual([]);
+    expect(await readdir(lambda.task)).toEqual(["index.mjs"]);
+    expect(lambda.output()).not.toMatch(/ERR_ACCESS_DENIED|EACCES|EROFS/);
+  }
+});

@@ -1,0 +1,50 @@
+import { build, type Plugin } from "esbuild";
+import { resolve } from "node:path";
+import type { FunctionName } from "#functions/aws/environment";
+
+/** As SST 4 bundles a Node function (`nodejs.minify`): its options and its banner. */
+const options = {
+  bundle: true,
+  minify: true,
+  keepNames: true,
+  platform: "node",
+  format: "esm",
+  target: "esnext",
+  metafile: true,
+  logLevel: "silent",
+  banner: {
+    js: [
+      `import { createRequire as topLevelCreateRequire } from "module";`,
+      `const require = topLevelCreateRequire(import.meta.url);`,
+      `import { fileURLToPath as topLevelFileUrlToPath, URL as topLevelURL } from "url"`,
+      `const __filename = topLevelFileUrlToPath(import.meta.url)`,
+      `const __dirname = topLevelFileUrlToPath(new topLevelURL(".", import.meta.url))`,
+      "",
+    ].join("\n"),
+  },
+} as const;
+
+/** The seam of the drivers, with the fakes behind it. */
+const fakeCloud: Plugin = {
+  name: "fake cloud",
+  setup(made) {
+    made.onResolve({ filter: /^#functions\/aws\/cloud$/ }, () => ({ path: resolve("test/support/lambda/cloud.ts") }));
+  },
+};
+
+export interface Bundle {
+  bytes: number;
+  /** Files of the checkout that are in it. */
+  inputs: string[];
+}
+
+/** Bundles one entry into `<outfile>`. */
+export async function bundle(entry: string, outfile: string, { fakes = false } = {}): Promise<Bundle> {
+  const { metafile } = await build({ ...options, mainFields: ["module", "main"], entryPoints: [entry], outfile, ...(fakes && { plugins: [fakeCloud] }) });
+  const [output] = Object.values(metafile.outputs);
+  if (!output) throw new Error(`${entry} gave no bundle`);
+  return { bytes: output.bytes, inputs: Object.keys(output.inputs) };
+}
+
+export const functionNames = ["api", "guest", "queue", "workflow", "cron", "migrate"] as const satisfies readonly FunctionName[];
+export const entryOf = (name: FunctionName) => `functions/${name}/index.ts`;
