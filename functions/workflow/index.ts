@@ -1,12 +1,11 @@
-import * as z from "zod";
 import { openDatabase, openPublisher } from "#functions/aws/clients";
 import { environmentOf } from "#functions/aws/environment";
 import { awake } from "#functions/aws/wake";
 import { openWorkshop } from "#functions/aws/workshop";
 import { createStep } from "#functions/workflow/step";
+import { createTask } from "#functions/workflow/task";
 
 const environment = environmentOf("workflow", process.env);
-const Input = z.object({ operationId: z.uuid(), run: z.number().int().min(1) });
 
 const step = createStep({
   db: openDatabase(environment.DATABASE_URL),
@@ -17,4 +16,4 @@ const step = createStep({
 });
 
 /** A Task of Step Functions -> one label of one run. */
-export const handler = awake((event: unknown) => step(Input.parse(event)));
+export const handler = awake(createTask(step));
