@@ -60,10 +60,9 @@ export async function step({ operationId, run, label: asked }: StepTask, worksho
     const c: Context = { ...workshop, operation: claimed, instance: found, call };
     const started = now();
 
-    const interrupted = interruption(c);
-    if (interrupted) return interrupt(c, workflow, label, interrupted);
-
     const action = workflow.labels[label];
+    const interrupted = interruption(c, action !== undefined);
+    if (interrupted) return interrupt(c, workflow, label, interrupted);
     if (!action) return unknown(c, label, started);
     await failpoint(`${claimed.kind}.${label}.before`);
     let next: Next<string>;
@@ -129,7 +128,7 @@ async function unknown(c: Context, label: string, started: Date): Promise<StepRe
 }
 
 /** Why the run may not go on as it was, if it may not. */
-function interruption({ operation: run, instance: on }: Context): Failure | undefined {
+function interruption({ operation: run, instance: on }: Context, known: boolean): Failure | undefined {
   const at = run.label;
   if (on.desired === "absent" && run.kind !== "destroy") return { code: "deleted", label: at, message: "The instance is being deleted." };
   if (run.failure) {
@@ -138,10 +137,11 @@ function interruption({ operation: run, instance: on }: Context): Failure | unde
   }
   if (run.cancelRequested && run.kind !== "destroy") return { code: "cancelled", label: at, message: "It was cancelled by reset_status." };
   if (now() > run.deadline) {
+    const time = `within ${Math.round((run.deadline.getTime() - run.createdAt.getTime()) / 60_000)} minutes`;
     return {
       code: "deadline",
       label: at,
-      message: `It did not end within ${Math.round((run.deadline.getTime() - run.createdAt.getTime()) / 60_000)} minutes.`,
+      message: known ? `It did not end ${time}.` : `This version has no step '${at}', and none that has it took it up ${time}.`,
       next: "See the operation's timeline for what it waited for.",
     };
   }
@@ -155,7 +155,7 @@ async function interrupt(c: Context, workflow: Workflow, label: string, why: Fai
   if (rollback && !c.operation.failure && why.code !== "deleted" && c.operation.label !== START) {
     return turnBack(c, rollback, label, now(), why, outcome === "cancelled" ? "cancelled" : "error");
   }
-  return finish({ ...c, operation: { ...c.operation, failure: why } }, workflow, label, now(), outcome);
+  return finish({ ...c, operation: { ...c.operation, failure: why } }, workflow, label, now(), outcome, why.message);
 }
 
 async function failed(c: Context, workflow: Workflow, label: string, started: Date, error: unknown): Promise<StepResult> {

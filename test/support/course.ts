@@ -52,7 +52,7 @@ export async function begun(world: World, kind: Kind): Promise<string> {
 }
 
 /** One instance's life under one trouble; guests and clouds are as before when it is over. */
-async function course(world: World, carrier: Carrier, kind: Kind, trouble: Trouble) {
+export async function course(world: World, carrier: Carrier, kind: Kind, trouble: Trouble) {
   const before = await world.usage();
   const workshop = { ...world.workshop };
   const id = await begun(world, kind);
