@@ -4,7 +4,10 @@ import { limitOf } from "#core/identity/limit";
 
 const derive = promisify<string, Buffer, number, { N: number; r: number; p: number; maxmem: number }, Buffer>(scrypt);
 
-/** 16 MB and some 0.14 s each: one of the settings the OWASP Password Storage Cheat Sheet gives for scrypt. */
+/**
+ * 16 MB and some 0.14 s each: one of the settings the OWASP Password Storage Cheat Sheet gives for
+ * scrypt. glibc would keep that memory, once per thread: the start script's MALLOC_MMAP_THRESHOLD_ makes it give it back.
+ */
 const COST = { N: 2 ** 14, r: 8, p: 5 };
 const KEY_BYTES = 32;
 

@@ -1,6 +1,6 @@
 // Node 20 cannot run TypeScript, and a loader in every agent would cost start time and memory:
 // service and agent are bundled into the home, once per state of the sources.
-import { build } from "esbuild";
+import { build, stop } from "esbuild";
 import { createHash } from "node:crypto";
 import { access, cp, mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
 import { homedir } from "node:os";
@@ -48,7 +48,7 @@ async function bundle(directory) {
     // Some dependencies are CommonJS and ask for Node's modules by require().
     banner: { js: "import { createRequire as coffer_require } from 'node:module'; const require = coffer_require(import.meta.url);" },
     logLevel: "silent",
-  });
+  }).finally(stop); // Its own process would stay as long as ours, with all that it has read.
   await cp(join(source, "core/db/migrations"), join(staging, "migrations"), { recursive: true });
   await rename(staging, directory).catch(async (error) => {
     // Another start was faster; its bundle is the same.

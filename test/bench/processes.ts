@@ -2,11 +2,19 @@ import { readdir, readFile } from "node:fs/promises";
 
 const CLOCK_TICKS = 100;
 
-/** npm runs the script through a shell, which becomes node: the newest descendant is the service. */
+/** npm runs the script through a shell, which becomes node: the service is the descendant that runs the start script. */
 export async function servicePid(parent: number): Promise<number> {
-  const children = await readFile(`/proc/${parent}/task/${parent}/children`, "utf8").catch(() => "");
-  const child = Number(children.trim().split(" ")[0]);
-  return child ? servicePid(child) : parent;
+  const [pid] = await processesOf(parent, "start.mjs");
+  if (pid === undefined) throw new Error(`process ${parent} has started no service`);
+  return pid;
+}
+
+/** `parent` and its descendants whose command line has this word. */
+async function processesOf(parent: number, word: string): Promise<number[]> {
+  const words = (await readFile(`/proc/${parent}/cmdline`, "utf8")).split("\0");
+  const children = (await readFile(`/proc/${parent}/task/${parent}/children`, "utf8")).trim().split(" ").filter(Boolean).map(Number);
+  const below = await Promise.all(children.map((child) => processesOf(child, word)));
+  return [...(words.some((one) => one.endsWith(word)) ? [parent] : []), ...below.flat()];
 }
 
 /** Bytes that belong to the process alone, and its share of what it shares. */
