@@ -25,6 +25,9 @@ export interface Execution {
   history: number;
 }
 
+/** An execution that calls its function more often runs in a circle, and is aborted. */
+const MOST_CALLS = 700;
+
 const machines = new WeakMap<Machine, StateMachine>();
 
 /**
@@ -34,7 +37,7 @@ const machines = new WeakMap<Machine, StateMachine>();
 export async function execute(document: Machine, input: StepInput, task: (event: unknown) => Promise<StepResult>): Promise<Execution> {
   let calls = 0;
   const call = async (event: unknown) => {
-    calls++;
+    if (++calls > MOST_CALLS) abort();
     return JSON.parse(JSON.stringify(await task(JSON.parse(JSON.stringify(event))))) as never;
   };
   // Validating takes the interpreter long; the validator has a test of its own.
@@ -42,7 +45,7 @@ export async function execute(document: Machine, input: StepInput, task: (event:
   machines.set(document, machine);
   const named = (type: string) => Object.entries(document.States).flatMap(([name, state]) => (state.Type === type ? [name] : []));
   const each = <T>(type: string, value: T) => Object.fromEntries(named(type).map((name) => [name, value]));
-  const { result, eventLogs } = machine.run(JSON.parse(JSON.stringify(input)) as never, {
+  const { result, eventLogs, abort } = machine.run(JSON.parse(JSON.stringify(input)) as never, {
     overrides: {
       taskResourceLocalHandlers: each("Task", call),
       waitTimeOverrides: each("Wait", 0),

@@ -60,9 +60,10 @@ export async function createWorld({ seed: number = 1 } = {}) {
   const guestsAct = async (only?: string) => {
     if (silent) return;
     const servers = new Set(cloud.all().servers.filter(({ state }) => state === "ACTIVE").map(({ spec }) => spec.instanceId));
-    const rows = await asSystem(() => read((tx) => tx.select().from(instance).where(isNull(instance.deletedAt))));
+    const wanted = and(isNull(instance.deletedAt), only === undefined ? undefined : eq(instance.id, only));
+    const rows = await asSystem(() => read((tx) => tx.select().from(instance).where(wanted)));
     for (const { id, projectId, generation } of rows) {
-      if (servers.has(id) && (only ?? id) === id) await asSystem(() => act({ instanceId: id, projectId, generation }, { fail: cannot }));
+      if (servers.has(id)) await asSystem(() => act({ instanceId: id, projectId, generation }, { fail: cannot }));
     }
   };
   const running = () => asSystem(() => read((tx) => tx.select().from(operation).where(isNull(operation.outcome)).orderBy(operation.id)));

@@ -33,17 +33,15 @@ function troubles(kind: Kind): Trouble[] {
   const { labels, options }: Workflow = workflows[kind];
   const names = Object.keys(labels);
   const forward = options.rollback ? names.slice(0, names.indexOf(options.rollback)) : names;
-  const crashes = (when: string): Record<string, Act> =>
-    Object.fromEntries(
-      names.map((label) => `${kind}.${label}.${when}`).map((point) => [point, () => {
-        throw new Crash(point);
-      }]),
-    );
+  const crashes: Record<string, Act> = Object.fromEntries(
+    names.flatMap((label) => ["before", "effect", "committed"].map((when) => `${kind}.${label}.${when}`)).map((point) => [point, () => {
+      throw new Crash(point);
+    }]),
+  );
   const after = (label: string, act: Act) => ({ [`${kind}.${label}.committed`]: act });
-  const moments = ["before", "effect", "committed"];
   return [
     { name: "no trouble" },
-    ...moments.map((when) => ({ name: `a crash at every label, ${when}`, at: crashes(when) })),
+    { name: "a crash before every label, after its effect and after its commit", at: crashes },
     { name: "a function that fails before every label", around: (step) => odd(away, step) },
     { name: "answers that are lost", around: (step) => odd((task) => step(task).then(away), step) },
     { name: "a deadline that has passed at the start", first: late },
@@ -53,10 +51,7 @@ function troubles(kind: Kind): Trouble[] {
       { name: `a cancel after ${label}`, at: after(label, cancel) },
       { name: `a delete after ${label}`, at: after(label, drop) },
     ]),
-    ...(options.rollback ? moments : []).map((when) => ({
-      name: `a cancel, then a crash at every label of the way back, ${when}`,
-      at: { ...crashes(when), ...after(forward[0] ?? "", cancel) },
-    })),
+    ...(options.rollback ? [{ name: "a cancel, then a crash at every point of the way back", at: { ...crashes, ...after(forward[0] ?? "", cancel) } }] : []),
   ];
 }
 

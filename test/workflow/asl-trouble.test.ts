@@ -50,7 +50,6 @@ const cases: Case[] = [
   { kind: "create", name: "the server takes its time", first: building("get"), outcome: "done", through: waits("boot") },
   { kind: "create", name: "the server does not boot", first: inject({ on: "server.boot", kind: "before" }), outcome: "failed", through: "boot" },
   { kind: "create", name: "the guest cannot prepare", first: cannot("prepare"), outcome: "failed", through: "prepare" },
-  { kind: "create", name: "the guest is silent until the deadline", first: (w) => w.silence(true), outcome: "failed", through: waits("prepare") },
   {
     kind: "destroy",
     name: "calls fail a few times",
