@@ -21,7 +21,7 @@ export const createQueueHandler =
           await executions.start({ operationId, run });
           return [];
         } catch (error) {
-          log.error("message refused", { message: messageId, error: describe(error) });
+          log.error("message refused", { record: messageId, error: describe(error) });
           return [{ itemIdentifier: messageId }];
         }
       }),

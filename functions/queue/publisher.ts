@@ -12,7 +12,7 @@ export const createPublisher = (client: SQSClient, queueUrl: string): Publisher 
       }),
       { abortSignal: signal },
     );
-    for (const { Id, Code } of reply.Failed ?? []) log.warn("message not taken", { message: Id, code: Code });
+    for (const { Id, Code } of reply.Failed ?? []) log.warn("message not taken", { record: Id, code: Code });
     return (reply.Successful ?? []).flatMap(({ Id }) => (Id === undefined ? [] : [Id]));
   },
 });
