@@ -6,10 +6,10 @@ import { Database } from "#core/db/index";
 /**
  * A freshly migrated database of its own, with the handles the product uses: `app` (tenants,
  * row-level security) and `system`, and `owner` for what a test wants to look at directly.
- * `COFFER_TEST_DB_MAX=1` runs every suite as a Lambda would, on one connection per role.
+ * `COFFER_TEST_POOLER=1` puts a pooler before them; `COFFER_TEST_DB_MAX=1` runs every suite as a Lambda would, on one connection per role.
  */
 export async function testDatabase({ max = Number(process.env.COFFER_TEST_DB_MAX ?? 4) } = {}) {
-  const { socketDirectory, owner, app, system } = inject("cluster");
+  const { socketDirectory, pooled, owner, app, system } = inject("cluster");
   const name = `test_${randomBytes(6).toString("hex")}`;
   const connect = (url: string) =>
     postgres(url, { path: `${socketDirectory}/.s.PGSQL.5432`, max: 2, onnotice: () => {} });
@@ -25,12 +25,12 @@ export async function testDatabase({ max = Number(process.env.COFFER_TEST_DB_MAX
   }
   const at = (url: string) => url.replace(/\/postgres$/, `/${name}`);
   const direct = connect(at(owner));
-  const options = { max, prepare: true, socketDirectory };
+  const options = { max, prepare: pooled === undefined, socketDirectory: pooled ?? socketDirectory };
   const handles = { app: new Database(at(app), options), system: new Database(at(system), options) };
   return {
     ...handles,
     owner: direct,
-    urls: { app: at(app), system: at(system), owner: at(owner), socketDirectory },
+    urls: { app: at(app), system: at(system), owner: at(owner), socketDirectory: pooled ?? socketDirectory },
     async close() {
       await Promise.all([handles.app.close(), handles.system.close(), direct.end({ timeout: 5 })]);
       await admin.unsafe(`drop database ${name} with (force)`);

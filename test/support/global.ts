@@ -2,16 +2,21 @@ import postgres from "postgres";
 import type { TestProject } from "vitest/node";
 import { migrate } from "#core/db/migrate";
 import { startCluster, until } from "#test/support/cluster";
+import { startPooler } from "#test/support/pooler";
 
 declare module "vitest" {
   interface ProvidedContext {
-    cluster: { socketDirectory: string; owner: string; app: string; system: string };
+    /** `pooled`: where the product's roles connect through a pooler, if they shall. */
+    cluster: { socketDirectory: string; pooled: string | undefined; owner: string; app: string; system: string };
   }
 }
 
 const passwords = { app: "app-password", system: "system-password" };
 
-/** One real server for all test files, with a migrated database that each file copies. */
+/**
+ * One real server for all test files, with a migrated database that each file copies. With
+ * `COFFER_TEST_POOLER=1` the product's roles reach it through pgbouncer in transaction mode.
+ */
 export default async function setup(project: TestProject) {
   const cluster = await startCluster();
   const owner = cluster.url("postgres");
@@ -25,11 +30,18 @@ export default async function setup(project: TestProject) {
     folder: "core/db/migrations",
     passwords,
   });
+  const pooler = process.env.COFFER_TEST_POOLER
+    ? await startPooler(cluster.root, cluster.socketDirectory, { coffer_app: passwords.app, coffer_system: passwords.system })
+    : undefined;
   project.provide("cluster", {
     socketDirectory: cluster.socketDirectory,
+    pooled: pooler?.socketDirectory,
     owner,
     app: cluster.url("postgres", "coffer_app", passwords.app),
     system: cluster.url("postgres", "coffer_system", passwords.system),
   });
-  return () => cluster.stop();
+  return async () => {
+    await pooler?.stop();
+    await cluster.stop();
+  };
 }
