@@ -11,8 +11,9 @@ export async function servicePid(parent: number): Promise<number> {
 
 /** `parent` and its descendants whose command line has this word. */
 async function processesOf(parent: number, word: string): Promise<number[]> {
-  const words = (await readFile(`/proc/${parent}/cmdline`, "utf8")).split("\0");
-  const children = (await readFile(`/proc/${parent}/task/${parent}/children`, "utf8")).trim().split(" ").filter(Boolean).map(Number);
+  // A process may end while it is looked at.
+  const words = (await readFile(`/proc/${parent}/cmdline`, "utf8").catch(() => "")).split("\0");
+  const children = (await readFile(`/proc/${parent}/task/${parent}/children`, "utf8").catch(() => "")).trim().split(" ").filter(Boolean).map(Number);
   const below = await Promise.all(children.map((child) => processesOf(child, word)));
   return [...(words.some((one) => one.endsWith(word)) ? [parent] : []), ...below.flat()];
 }
