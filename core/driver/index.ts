@@ -2,6 +2,7 @@
 export { createFakeCloud } from "#core/driver/fake/index";
 export type { FakeCloud } from "#core/driver/fake/index";
 export { createLocalCloud } from "#core/driver/local/index";
+export type { Blanks, Onto } from "#core/driver/local/blanks";
 export type { IsolationLevel, LocalCloud, LocalOptions } from "#core/driver/local/index";
 export { pickRoot, publishEngine, reachable } from "#core/driver/local/place";
 export { mappedUids, uidRange } from "#core/driver/local/users";

@@ -6,6 +6,8 @@ export interface Machine {
   stateDirectory: string;
   /** Root of the data volume; the engine's data lives in a folder below. */
   volumeDirectory: string;
+  /** A directory on the file system that the volume takes its room from, where that may run out before the volume does. */
+  backingDirectory?: string;
   /** Unix sockets and other things that need not survive; a short path. */
   runDirectory: string;
   /** Where the engine's programs are, e.g. `.../pg17/native`. */

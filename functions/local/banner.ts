@@ -13,6 +13,7 @@ export interface Started {
 /** What a person needs after the start: what runs, where, and what to type next. */
 export function banner({ seconds, url, cloudsFile, home, engines, level }: Started): string {
   const versions = engines.map(({ name, version }) => (name === DEFAULT_VERSION ? `${version} (default)` : version)).join(", ");
+  const volumes = level.volume === "ext4" ? "file systems of their size (ext4)" : "directories, kept to their size by the agents";
   const users = level.users ? "a user of its own for every engine" : "one user for everything: one trust domain";
   return `
 Coffer is ready (${seconds.toFixed(1)} s)
@@ -20,7 +21,7 @@ Coffer is ready (${seconds.toFixed(1)} s)
   identity    ${url}/identity/v3
   clouds      ${cloudsFile}   (coffer, coffer-alt, coffer-admin)
   PostgreSQL  ${versions}
-  isolation   ${users}; memory ${level.memory}, cpu ${level.cpu}, volumes ${level.volume}
+  isolation   ${users}; memory ${level.memory}, cpu ${level.cpu}, volumes ${volumes}
   state       ${home}
 
 Next, with python3-openstackclient and python3-troveclient:

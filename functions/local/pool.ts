@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, readdir, rm, statfs } from "node:fs/promises";
+import { mkdir, readdir, statfs } from "node:fs/promises";
 import { join } from "node:path";
+import type { Blanks, Onto } from "#core/driver/index";
 import { describe } from "#core/error";
 import { adoptVolume, prepareVolume } from "#core/engine/postgresql/index";
 import type { User } from "#core/engine/postgresql/cluster";
@@ -14,11 +15,12 @@ export interface PoolOptions {
   size: number | undefined;
   versions: EmbeddedEngine[];
   places: Places;
+  blanks: Blanks;
 }
 
 export interface Pool {
-  /** Moves a freshly initialised engine directory onto a new volume; false when none is ready. */
-  take: (image: { manager: string; version: string }, volumeDirectory: string, as: User | undefined) => Promise<boolean>;
+  /** Moves a freshly initialised engine directory onto a new volume, or gives it an image with one; false when none is ready. */
+  take: (image: { manager: string; version: string }, onto: Onto, as: User | undefined) => Promise<boolean>;
   /** Begins to make what is missing, one after the other, in the background. */
   fill(): void;
   stop: () => Promise<void>;
@@ -45,7 +47,7 @@ const QUIET_MS = 1500;
  * Initialising takes longer than all the rest of a create. Every directory has been initialised
  * by itself, so each has its own system identifier; none is a copy of another.
  */
-export function createPool({ directory, size, versions, places }: PoolOptions): Pool {
+export function createPool({ directory, size, versions, places, blanks }: PoolOptions): Pool {
   const ready = new Map<string, string[]>(versions.map(({ name }) => [name, []]));
   let stopped = false;
   let filling: Promise<void> | undefined;
@@ -62,8 +64,7 @@ export function createPool({ directory, size, versions, places }: PoolOptions): 
       const version = [...ready].find(([name, list]) => list.length < wanted(name))?.[0];
       if (!version || stopped) return;
       const place = join(directory, version, randomBytes(6).toString("hex"));
-      await mkdir(place, { recursive: true, mode: 0o711 });
-      await prepareVolume({ native: places.engine("postgresql", version), directory: place, background: true });
+      await blanks.make(place, (inside) => prepareVolume({ native: places.engine("postgresql", version), directory: inside, background: true }));
       ready.get(version)?.push(place);
     }
   };
@@ -76,8 +77,8 @@ export function createPool({ directory, size, versions, places }: PoolOptions): 
       for (const name of await readdir(join(directory, version))) {
         const place = join(directory, version, name);
         // Complete ones are as good as new; the rest is what an interrupted start left.
-        if ((await readdir(place)).includes("superuser")) list.push(place);
-        else await rm(place, { recursive: true, force: true });
+        if (await blanks.isComplete(place, (names) => names.includes("superuser"))) list.push(place);
+        else await blanks.discard(place);
       }
     }
   };
@@ -90,12 +91,13 @@ export function createPool({ directory, size, versions, places }: PoolOptions): 
 
   return {
     fill,
-    async take({ manager, version }, volumeDirectory, as) {
+    async take({ manager, version }, onto, as) {
       const place = manager === "postgresql" ? ready.get(version)?.shift() : undefined;
       clearTimeout(timer);
       if (!stopped) timer = setTimeout(fill, QUIET_MS).unref();
       if (!place) return false;
-      await adoptVolume({ from: place, directory: volumeDirectory, ...(as && { as }) });
+      if (onto.form === "image") await blanks.move(place, onto.path);
+      else await adoptVolume({ from: place, directory: onto.path, ...(as && { as }) });
       return true;
     },
     async stop() {

@@ -116,18 +116,19 @@ export async function startService({ settings, config, source, build }: ServiceO
     undo.push(queue.stop);
     const publisher = createPublisher(queue.client, queue.queueUrl);
 
-    const pool = createPool({ directory: join(places.root, "pool"), size: settings.pool, versions: engines, places });
     const cloud = createLocalCloud({
       root: places.root,
       installation,
       agentBundle: join(build, "agent.mjs"),
       node: process.execPath,
       engines: places.engine,
-      prepare: pool.take,
+      prepare: (image, onto, as) => pool.take(image, onto, as),
       privileged: places.privileged,
+      images: settings.images,
       log,
       clock: systemClock,
     });
+    const pool = createPool({ directory: join(places.root, "pool"), size: settings.pool, versions: engines, places, blanks: cloud.blanks });
     undo.push(pool.stop);
 
     const held = new HeldRequests();

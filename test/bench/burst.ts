@@ -14,7 +14,8 @@ const mb = (bytes: number) => `${(bytes / 1048576).toFixed(0)} MB`;
 /** Directories that stand ready, of all versions. */
 async function prepared(home: string): Promise<number> {
   const names = await readdir(join(home, "data", "pool"), { recursive: true }).catch(() => []);
-  return names.filter((name) => name.endsWith("/superuser")).length;
+  // Files of two kinds, by the form of volumes; what is still being made lies deeper.
+  return names.filter((name) => /^[^/]+\/[^/]+\/(superuser|image)$/.test(name)).length;
 }
 
 /** 20 creates at once, memory, and what 20 idle instances cost the control plane. */

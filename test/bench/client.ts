@@ -4,8 +4,10 @@ import { until } from "#test/support/cluster";
 
 export const pause = (ms: number) => new Promise<void>((done) => setTimeout(done, ms));
 
-interface Seen {
+export interface Seen {
   status: string;
+  operating_status: string;
+  volume: { size: number; used?: number; read_only_since?: string };
   ip?: string[];
   fault?: { message: string };
 }
@@ -38,6 +40,10 @@ export async function client(url: string, clouds: string) {
     async show(id: string): Promise<Seen> {
       const reply = await fetch(`${base}/${id}`, { headers });
       return ((await reply.json()) as { instance: Seen }).instance;
+    },
+    async resizeVolume(id: string, size: number): Promise<void> {
+      const reply = await fetch(`${base}/${id}/action`, { method: "POST", headers, body: JSON.stringify({ resize: { volume: { size } } }) });
+      if (reply.status !== 202) throw new Error(await reply.text());
     },
     async remove(id: string): Promise<void> {
       await fetch(`${base}/${id}`, { method: "DELETE", headers });

@@ -5,9 +5,9 @@ import { mkdir, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from "vitest";
-import { removeAll } from "#core/driver/ensure";
+import type { Onto } from "#core/driver/index";
 import { arm, Crash } from "#core/failpoint";
-import { boot, build, call, privileged, SERVICE_PORT, Site } from "#test/support/local-cloud";
+import { boot, build, call, demolish, privileged, SERVICE_PORT, Site } from "#test/support/local-cloud";
 import { eventually, proc, runs } from "#test/support/processes";
 
 let site: Site;
@@ -114,9 +114,9 @@ describe("supervision", () => {
 
   test("prepare is asked for an empty volume only", async () => {
     const asked: string[] = [];
-    const prepare = async (image: { version: string }, directory: string) => {
+    const prepare = async (image: { version: string }, onto: Onto) => {
       asked.push(image.version);
-      await writeFile(join(directory, "data"), "");
+      await writeFile(join(onto.path, "data"), "");
       return true;
     };
     const cloud = await site.open({ prepare });
@@ -210,13 +210,6 @@ test("what a kill left half made is cleared away at the next start, and nothing 
   await site.open();
   await eventually(() => JSON.stringify(leftovers().sort()) === JSON.stringify(before));
 });
-
-/** What the destroy workflow does. Bounded by `turns` looks. */
-async function demolish(cloud: Awaited<ReturnType<Site["open"]>>, name: string, turns = 5) {
-  for (const [resources, kind] of [[cloud.compute, "server"], [cloud.network, "port"], [cloud.volumes, "volume"]] as const) {
-    for (let turn = 0; turn < turns; turn++) if (await removeAll(resources, `${name}-${kind}`, call())) break;
-  }
-}
 
 describe("addresses", () => {
   const spec = (name: string) => ({ name, servicePort: SERVICE_PORT, ingress: null, isPublic: false });

@@ -3,7 +3,7 @@ import { systemClock } from "#core/clock";
 import { createFakeCloud } from "#core/driver/index";
 import { ensure, removeAll } from "#core/driver/ensure";
 import { systemRandom } from "#core/id";
-import { boot, build, call, flavor, SERVICE_PORT, Site } from "#test/support/local-cloud";
+import { boot, build, call, flavor, imagesWork, SERVICE_PORT, Site } from "#test/support/local-cloud";
 import { eventually } from "#test/support/processes";
 
 const kinds = {
@@ -12,6 +12,12 @@ const kinds = {
     const site = await Site.make();
     return { cloud: await site.open(), close: () => site.close() };
   },
+  ...((await imagesWork()) && {
+    "local, file system per volume": async () => {
+      const site = await Site.make();
+      return { cloud: await site.open({ images: true }), close: () => site.close() };
+    },
+  }),
 };
 
 describe.each(Object.entries(kinds))("the %s cloud", (_, make) => {

@@ -86,8 +86,7 @@ test("a limit outlives restarts and new agents, begins with a server that was do
   await rig.engine.stop();
   await rig.engine.limitWrites("closed");
   await rig.engine.start(settings);
-  const shown = await rig.inside("app", (sql) => sql`show max_wal_size`);
-  expect(shown).toEqual([{ max_wal_size: "48MB" }]);
+  expect(await rig.inside("app", (sql) => sql`show temp_file_limit`)).toEqual([{ temp_file_limit: "4MB" }]);
   const next = rig.again();
   await next.start(settings);
   await next.limitWrites("guarded");

@@ -1,6 +1,7 @@
 import { chmod, copyFile, link, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { removeAll } from "#core/driver/ensure";
 import { createLocalCloud, type LocalCloud, type LocalOptions } from "#core/driver/index";
 import type { ServerSpec } from "#core/driver/compute";
 import { findAgents } from "#core/driver/local/processes";
@@ -79,6 +80,8 @@ export class Site {
       log: silent,
       // Groups are made by the tests that are about them.
       limits: false,
+      // As fast as they can be, where a test is not about volumes.
+      images: false,
       ...change,
     });
     await cloud.start();
@@ -116,6 +119,14 @@ export const boot: ServerSpec["boot"] = {
 
 export const flavor = { id: "1", ramMb: 512, vcpus: 1 };
 
+/** Whether volumes can be file systems of their own here, found out where the tests' clouds have theirs. */
+export async function imagesWork(): Promise<boolean> {
+  const site = await Site.make();
+  const cloud = await site.open({ images: true });
+  await site.close();
+  return cloud.level().volume === "ext4";
+}
+
 /** A port number that nothing in these tests listens on. */
 export const SERVICE_PORT = 15_432;
 
@@ -137,4 +148,11 @@ export async function build(cloud: Drivers, name: string, change: Partial<Server
   };
   const server = await cloud.compute.create(spec, call());
   return { volume, port, server, spec };
+}
+
+/** What the destroy workflow does. Bounded by `turns` looks. */
+export async function demolish(cloud: Drivers, name: string, turns = 5) {
+  for (const [resources, kind] of [[cloud.compute, "server"], [cloud.network, "port"], [cloud.volumes, "volume"]] as const) {
+    for (let turn = 0; turn < turns; turn++) if (await removeAll(resources, `${name}-${kind}`, call())) break;
+  }
 }

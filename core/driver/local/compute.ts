@@ -59,6 +59,7 @@ export class LocalCompute implements Compute {
         await this.#halt(record.name);
         if (leaveRunning) return;
         await this.#end(record);
+        await this.#options.volumes.detach(record.volumeId, { byForce: true });
         await this.#machines.ungroup(record, this.#shelf.path(record.name));
       }),
     );
@@ -135,6 +136,22 @@ export class LocalCompute implements Compute {
         await this.#end(record);
       } finally {
         await this.#atMost(SETTLE_MS, this.#supervise(record).settled, call);
+      }
+    });
+  }
+
+  /** Takes the server down, detaches its volume, and brings it up again, on a volume of the size that is due. No such server = success. */
+  async cycle(name: string): Promise<void> {
+    await this.#turns.take(name, async () => {
+      const record = await this.#shelf.named(name);
+      if (!record || record.removing) return;
+      await this.#halt(name);
+      try {
+        await this.#end(record);
+        await failpoint("local.volume.grow");
+        await this.#options.volumes.detach(record.volumeId, { byForce: false });
+      } finally {
+        await this.#supervise(record).settled;
       }
     });
   }
@@ -247,6 +264,7 @@ export class LocalCompute implements Compute {
     await this.#halt(record.name);
     await this.#end(record);
     await failpoint("local.server.ended");
+    await this.#options.volumes.detach(record.volumeId, { byForce: true });
     await this.#machines.ungroup(record, this.#shelf.path(record.name));
     await run.remove(record.name);
     await failpoint("local.server.remove");

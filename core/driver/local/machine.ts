@@ -1,8 +1,9 @@
-import { mkdir, readdir } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import type { Clock } from "#core/clock";
 import type { ServerSpec } from "#core/driver/compute";
+import type { Onto } from "#core/driver/local/blanks";
 import { readRecord, writeAtomic } from "#core/driver/local/files";
 import { removeGroups, type Isolation } from "#core/driver/local/isolation";
 import type { LocalNetwork } from "#core/driver/local/network";
@@ -33,8 +34,8 @@ export interface MachineOptions {
   root: string;
   /** Directory of an engine's programs. Throws AppError when this machine does not have that version. */
   engines: (manager: string, version: string) => string;
-  /** Puts a freshly initialised engine directory into an empty volume, owned by `as`; false = none ready, the agent does it. */
-  prepare?: (image: ServerSpec["image"], volumeDirectory: string, as: Machine["engineUser"]) => Promise<boolean>;
+  /** Gives an empty volume freshly initialised content, owned by `as` as far as it is a directory; false = none ready, the agent does it. */
+  prepare?: (image: ServerSpec["image"], onto: Onto, as: Machine["engineUser"]) => Promise<boolean>;
   log: Log;
   volumes: LocalVolumes;
   network: LocalNetwork;
@@ -66,12 +67,13 @@ export class Machines {
 
   /** Everything but the agent itself. Returns the control groups for it to enter. */
   async ready(record: ServerRecord, at: string): Promise<string[]> {
-    const { prepare, log } = this.#options;
+    const { prepare, log, volumes } = this.#options;
     const machine = await this.#machine(record, at);
-    if (prepare && (await readdir(machine.volumeDirectory)).length === 0) {
-      const found = await prepare(record.image, machine.volumeDirectory, machine.engineUser);
+    await volumes.attach(record.volumeId, async (onto) => {
+      const found = (await prepare?.(record.image, onto, machine.engineUser)) ?? false;
       log.debug("volume prepared", { server: record.name, ready: found });
-    }
+      return found;
+    });
     await writeIfChanged(join(at, "machine.json"), machine);
     return this.limit(record, at);
   }
@@ -124,6 +126,7 @@ export class Machines {
       address: port.address,
       port: port.port,
       ...(volume.uid !== undefined && { engineUser: { uid: volume.uid, gid: volume.uid } }),
+      ...(volume.backing !== undefined && { backingDirectory: volume.backing }),
     };
   }
 

@@ -1,10 +1,10 @@
-import type { Writes } from "#core/engine/engine";
+import { writeLimits, type Writes } from "#core/engine/engine";
 import type { Connections } from "#core/engine/postgresql/connections";
 import { superuser } from "#core/engine/postgresql/names";
 
 /*
  * A PostgreSQL that finds no room for a WAL segment ends with PANIC, and does not come up before there is some. So writing
- * ends while there is room left.
+ * ends while there is room left; and should a volume fill faster than anyone can look, `reserve.ts` has the way back.
  *
  * PostgreSQL has no read-only mode that its users cannot leave, except that of a standby, in which
  * nobody could delete anything either. `default_transaction_read_only` is what hosted PostgreSQL
@@ -14,17 +14,15 @@ import { superuser } from "#core/engine/postgresql/names";
 
 const readOnly = {
   default_transaction_read_only: "on",
-  // Sorts spill to disk in read-only transactions too; users cannot set this one.
-  temp_file_limit: "8MB",
+  // Segments that are there are used again, up to max_wal_size, and never given up: what others fill cannot be missing for WAL then.
+  min_wal_size: "4GB",
 };
 
-/** Segments are kept for reuse up to these, by default far more: a checkpoint gives back what is above. */
-const littleWal = { min_wal_size: "32MB", max_wal_size: "48MB" };
-
+/** Sorts spill to disk in read-only transactions too. Users cannot set `temp_file_limit`, so it also tells the limits apart. */
 const settings: Record<Writes, Record<string, string>> = {
   open: {},
-  guarded: readOnly,
-  closed: { ...readOnly, ...littleWal },
+  guarded: { ...readOnly, temp_file_limit: "8MB" },
+  closed: { ...readOnly, temp_file_limit: "4MB" },
 };
 
 /** Text of a file that `postgresql.conf` includes last. */
@@ -33,14 +31,10 @@ export const guardText = (writes: Writes) =>
     .map(([name, value]) => `${name} = '${value}'\n`)
     .join("");
 
-/** What the running server goes by, told by the settings that no session can have changed for itself. */
+/** What the running server goes by. */
 export async function inForce(connections: Connections): Promise<Writes> {
-  const names = Object.keys(littleWal).concat("temp_file_limit");
-  const rows = await connections.main((sql) => sql<{ name: string; value: string }[]>`
-    select name, current_setting(name) as value from unnest(string_to_array(${names.join(",")}, ',')) as name`);
-  const has = (wanted: Record<string, string>) => rows.every(({ name, value }) => !(name in wanted) || wanted[name] === value);
-  if (!has(settings.guarded)) return "open";
-  return has(settings.closed) ? "closed" : "guarded";
+  const [row] = await connections.main((sql) => sql<{ limit: string }[]>`select current_setting('temp_file_limit') as limit`);
+  return writeLimits.find((writes) => settings[writes].temp_file_limit === row?.limit) ?? "open";
 }
 
 /**
@@ -53,7 +47,7 @@ export async function endWriters(connections: Connections, which: "all" | "older
       select pg_terminate_backend(pid) from pg_stat_activity
       where backend_type = 'client backend' and backend_xid is not null and usename is distinct from ${superuser}
         and (${which} = 'all' or xact_start < pg_conf_load_time())`;
-    // Gives back the WAL that they made necessary, as far as the settings let it.
+    // What they wrote is in the data files then, and its WAL is free to be used again.
     if (which === "all" && ended.length > 0) await sql`checkpoint`;
   });
 }

@@ -1,6 +1,6 @@
 import { systemClock, type Clock } from "#core/clock";
 import { writeLimits, type Engine, type Health, type Machine, type Settings } from "#core/engine/engine";
-import { AppError } from "#core/error";
+import { AppError, describe } from "#core/error";
 import { accessText, networks } from "#core/engine/postgresql/access";
 import { asRoot, hydrate, privateDirectory } from "#core/engine/postgresql/cluster";
 import { Connections } from "#core/engine/postgresql/connections";
@@ -10,6 +10,7 @@ import { endWriters, guardText, inForce } from "#core/engine/postgresql/guard";
 import { inventory } from "#core/engine/postgresql/inventory";
 import { eventually } from "#core/engine/postgresql/process";
 import { deleteUser } from "#core/engine/postgresql/removal";
+import { setAside, spend } from "#core/engine/postgresql/reserve";
 import { disableRoot, enableRoot } from "#core/engine/postgresql/root";
 import { Server } from "#core/engine/postgresql/server";
 import { settingsText } from "#core/engine/postgresql/settings";
@@ -17,18 +18,21 @@ import { placeCertificate } from "#core/engine/postgresql/tls";
 import { VolumeMeter } from "#core/engine/postgresql/usage";
 import { changePasswords, createUsers, grant, revoke, updateUser } from "#core/engine/postgresql/users";
 import { checkMajor, initialiseVolume, isInitialised, layout } from "#core/engine/postgresql/volume";
+import { log } from "#core/log";
 
 export { adoptVolume, prepareVolume } from "#core/engine/postgresql/volume";
 
 const answerMs = 3_000;
 const reloadMs = 10_000;
+/** Of WAL: the next one shall always find room. */
+const segmentBytes = 16 * 1024 ** 2;
 
 /** PostgreSQL on one machine, as the agent drives it. `version` is the datastore version's name, e.g. `17`. */
 export function createPostgresql(machine: Machine, version: string, clock: Clock = systemClock): Engine {
   const files = layout(machine.volumeDirectory);
   const connections = new Connections(machine, files, clock);
   const server = new Server(machine, files, clock);
-  const meter = new VolumeMeter(machine.volumeDirectory, clock);
+  const meter = new VolumeMeter(machine, clock);
   const user = asRoot() ? machine.engineUser : undefined;
   const readable = user ? { mode: 0o640, gid: user.gid } : {};
   let volumeGb: number | undefined;
@@ -59,9 +63,21 @@ export function createPostgresql(machine: Machine, version: string, clock: Clock
     await connections.close();
     if (!runs) await privateDirectory(machine.runDirectory, user);
     await configure(settings);
-    await server.start();
+    await serve();
     if (runs) await reload();
     await establish(connections);
+  }
+
+  /** A server that finds no room for WAL is given what was set aside for it, and nobody may write then. */
+  async function serve(): Promise<void> {
+    try {
+      await server.start();
+    } catch (error) {
+      if (!describe(error).includes("No space left on device") || !(await spend(files.reserve))) throw error;
+      log.error("the volume is full: the server starts with what was set aside", { error: describe(error) });
+      await placeIfNew(files.guard, guardText("closed"), readable);
+      await server.start();
+    }
   }
 
   async function end(): Promise<void> {
@@ -110,6 +126,10 @@ export function createPostgresql(machine: Machine, version: string, clock: Clock
     usage: () => meter.read(volumeGb),
     async limitWrites(writes) {
       await mustBeInitialised();
+      if (await meter.isOwn()) {
+        if (writes === "open") await setAside(files.reserve);
+        else if (writes === "closed" && (await meter.read(volumeGb)).freeBytes < segmentBytes) await spend(files.reserve);
+      }
       const runs = (await server.pid()) !== undefined;
       const before = runs ? await inForce(connections) : undefined;
       const stricter = before !== undefined && writeLimits.indexOf(writes) > writeLimits.indexOf(before);

@@ -1,7 +1,7 @@
 import { lstat, opendir, statfs } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Clock } from "#core/clock";
-import type { Usage } from "#core/engine/engine";
+import type { Machine, Usage } from "#core/engine/engine";
 import { codeOf } from "#core/engine/postgresql/files";
 
 const GB = 1024 ** 3;
@@ -26,20 +26,26 @@ interface Walk {
  */
 export class VolumeMeter {
   readonly #volume: string;
+  readonly #backing: string | undefined;
   readonly #clock: Clock;
   #walk: Walk | undefined;
 
-  constructor(volume: string, clock: Clock) {
-    this.#volume = volume;
+  constructor({ volumeDirectory, backingDirectory }: Machine, clock: Clock) {
+    this.#volume = volumeDirectory;
+    this.#backing = backingDirectory;
     this.#clock = clock;
+  }
+
+  /** Whether the volume is a file system of its own. */
+  async isOwn(): Promise<boolean> {
+    return (await lstat(this.#volume)).dev !== (await lstat(dirname(this.#volume))).dev;
   }
 
   /** `volumeGb` is the size that was asked for; undefined = as much as there is. */
   async read(volumeGb: number | undefined): Promise<Usage> {
     const { bsize, blocks, bfree, bavail } = await statfs(this.#volume);
-    const below = bavail * bsize;
-    const isOwn = (await lstat(this.#volume)).dev !== (await lstat(dirname(this.#volume))).dev;
-    if (isOwn) return { usedBytes: (blocks - bfree) * bsize, totalBytes: blocks * bsize, freeBytes: below };
+    const below = Math.min(bavail * bsize, this.#backing === undefined ? Infinity : await room(this.#backing));
+    if (await this.isOwn()) return { usedBytes: (blocks - bfree) * bsize, totalBytes: blocks * bsize, freeBytes: below };
     const totalBytes = volumeGb === undefined ? blocks * bsize : volumeGb * GB;
     const usedBytes = await this.#used(below, totalBytes);
     return { usedBytes, totalBytes, freeBytes: Math.max(0, Math.min(totalBytes - usedBytes, below)) };
@@ -63,6 +69,11 @@ export class VolumeMeter {
     this.#walk = { at, tookMs: at - began, bytes, below };
     return bytes;
   }
+}
+
+async function room(directory: string): Promise<number> {
+  const { bavail, bsize } = await statfs(directory);
+  return bavail * bsize;
 }
 
 /** Without keeping all names in memory, and one file at a time: it may take long, but it hardly disturbs. */

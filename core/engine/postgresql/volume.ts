@@ -24,6 +24,7 @@ export const layout = (volume: string) => ({
   tls: join(volume, "conf", "tls.conf"),
   guard: join(volume, "conf", "guard.conf"),
   pair: join(volume, "conf", "server.pem"),
+  reserve: join(volume, "reserve"),
   logs: join(volume, "log"),
   log: join(volume, "log", "postgresql.log"),
 });

@@ -72,7 +72,7 @@ export class Guard {
 
   /** Measures, acts, and returns when to look again, ms. There is nothing to look at before the volume is set up. */
   async look(): Promise<number> {
-    if (["building", "failed"].includes(this.#supervisor.status)) return latestMs;
+    if (["building", "failed"].includes(this.#supervisor.status)) return latestLimitedMs;
     try {
       const answer = await bounded(this.#clock, answerMs, this.#engine.usage());
       if (!answer) throw new Error("measuring the volume takes too long");

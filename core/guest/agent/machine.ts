@@ -5,6 +5,7 @@ import type { Machine, Settings } from "#core/engine/engine";
 export const MachineFile = z.object({
   stateDirectory: z.string(),
   volumeDirectory: z.string(),
+  backingDirectory: z.string().exactOptional(),
   runDirectory: z.string(),
   engineDirectory: z.string(),
   address: z.string(),
