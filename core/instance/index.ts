@@ -2,7 +2,7 @@
 export { create } from "#core/instance/create";
 export { get, list, listEverywhere, type Detail } from "#core/instance/row";
 export { loaded, rename, resizeFlavor, resizeVolume, restart, updateAccess } from "#core/instance/change";
-export { remove, resetStatus } from "#core/instance/remove";
+export { remove, resetStatus, resetTask } from "#core/instance/remove";
 export { createDatabases, deleteDatabase, listDatabases } from "#core/instance/databases";
 export {
   changePasswords,

@@ -3,7 +3,7 @@ import { transaction } from "#core/db/index";
 import { emit } from "#core/db/outbox";
 import { unprocessable } from "#core/error";
 import * as Flavor from "#core/flavor/index";
-import { change, lockRunning, look, refused, type RunningOperation } from "#core/instance/gate";
+import { change, lockRunning, look, notReady, refused, type RunningOperation } from "#core/instance/gate";
 import { instance } from "#core/instance/instance.sql";
 import { idOf, type Instance } from "#core/instance/row";
 import { statusOf } from "#core/instance/status";
@@ -52,16 +52,22 @@ const stillBuilding = (row: Instance) =>
  * old run never goes on: it sees the wish before its next label. What was never built does not
  * become healthy by this: it shows ERROR. An instance that is being deleted stays so.
  */
-export async function resetStatus(wanted: string): Promise<void> {
+export const resetStatus = (wanted: string): Promise<void> => reset(wanted, { serviceStatus: "unknown" });
+
+/** As `resetStatus`, but what the guest last said stays (contract §5.3 `reset-task-status`). 422 before there is a server. */
+export const resetTask = (wanted: string): Promise<void> => reset(wanted, {}, ne(instance.serverState, "none"));
+
+async function reset(wanted: string, further: Partial<Pick<Instance, "serviceStatus">>, when?: SQL): Promise<void> {
   const id = idOf(wanted);
   await transaction(async () => {
     const running = await lockRunning(id);
     const unbuilt = inArray(instance.task, ["BUILDING", "BUILDING_ERROR"]);
-    const present = eq(instance.desired, "present");
+    const present = and(eq(instance.desired, "present"), when);
     const row =
-      (await change(id, { set: { task: "BUILDING_ERROR", serviceStatus: "unknown" }, when: and(present, unbuilt) })) ??
-      (await change(id, { set: { task: "NONE", serviceStatus: "unknown" }, when: and(present, not(unbuilt)) })) ??
+      (await change(id, { set: { task: "BUILDING_ERROR", ...further }, when: and(present, unbuilt) })) ??
+      (await change(id, { set: { task: "NONE", ...further }, when: and(present, not(unbuilt)) })) ??
       (await look(id));
+    if (when && row.desired === "present" && row.serverState === "none") throw notReady(row);
     if (running && running.kind !== "destroy") await interrupt(row, running);
   });
 }

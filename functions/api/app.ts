@@ -12,7 +12,7 @@ import { log } from "#core/log";
 import { sql } from "drizzle-orm";
 import { readBody } from "#functions/api/body";
 import type { UserActor } from "#functions/api/call";
-import { answerOf, unauthenticated, type Answer } from "#functions/api/errors";
+import { answerOf, challenge, unauthenticated, type Answer } from "#functions/api/errors";
 import { handlers } from "#functions/api/handlers";
 import { notYet, unknownPath } from "#functions/api/instances";
 import { Links, originOf } from "#functions/api/links";
@@ -59,7 +59,10 @@ export function createApp(deps: ApiDeps): Hono {
     }
     const ms = clock.now().getTime() - started.getTime();
     log.info("request", { request: requestId, method: request.method, route: seen.route, status: answer.status, ms });
-    return respond(answer, head === "v1.0" ? { "x-openstack-request-id": requestId } : {});
+    return respond(answer, {
+      ...(head === "v1.0" && { "x-openstack-request-id": requestId }),
+      ...(answer.status === 401 && challenge(deps.verifier.authUrl)),
+    });
   }
 
   async function unversioned(request: Request, head: string, rest: string[], seen: { route: string }): Promise<Answer> {
@@ -93,7 +96,7 @@ export function createApp(deps: ApiDeps): Hono {
     }
     const token = request.headers.get("x-auth-token");
     const actor = token ? await deps.verifier.verify(token) : undefined;
-    if (!actor) return unauthenticated(deps.verifier.authUrl);
+    if (!actor) return unauthenticated;
     if (decode(project) !== actor.projectId) throw new AppError("forbidden", "The project in the path is not the token's.", { reason: "project.other" });
     // Contract §0.1: a project with nothing behind it is refused, not unknown.
     if (segments.length === 0) throw new AppError("forbidden", "The path names a project and nothing in it.", { reason: "project.alone" });
@@ -117,7 +120,7 @@ export function createApp(deps: ApiDeps): Hono {
         actor,
         params: Object.fromEntries(Object.entries(params).map(([name, value]) => [name, decode(value)])),
         query,
-        body: await bodyOf(request, route),
+        body: await bodyOf(request, key, route),
         config,
         reach: { doorbell: deps.doorbell, waitMs: config.COFFER_GUEST_WAIT_MS },
         links: new Links(request, actor.projectId, publicEndpoint),
@@ -137,8 +140,8 @@ export function createApp(deps: ApiDeps): Hono {
   }
 }
 
-async function bodyOf(request: Request, route: Match["route"]): Promise<unknown> {
-  if (request.method === "GET" || request.method === "DELETE") return undefined;
+async function bodyOf(request: Request, key: Match["key"], route: Match["route"]): Promise<unknown> {
+  if (key.startsWith("GET ") || key.startsWith("DELETE ")) return undefined;
   const body = await readBody(request);
   if (body === undefined && route.body !== "optional") {
     throw badRequest("The request needs a JSON body with Content-Type: application/json.", { reason: "body.missing" });

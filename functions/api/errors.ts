@@ -74,8 +74,10 @@ function away(error: unknown): AppError | undefined {
 }
 
 /** Keystone's own form, which its clients expect of a refused token (contract §4.3). */
-export const unauthenticated = (authUrl: string): Answer => ({
+export const unauthenticated: Answer = {
   status: 401,
   body: { error: { code: 401, title: "Unauthorized", message: "The request you have made requires authentication." } },
-  headers: { "www-authenticate": `Keystone uri="${authUrl}"` },
-});
+};
+
+/** Keystone's middleware says with every 401 where to log in, also with those that Trove gave itself. */
+export const challenge = (authUrl: string) => ({ "www-authenticate": `Keystone uri="${authUrl}"` });

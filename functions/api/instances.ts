@@ -40,12 +40,15 @@ type Create = z.output<typeof Create>["instance"];
 
 export const notYet = (what: string) => new AppError("notImplemented", `${what} is not available in this installation.`, { reason: "not_implemented" });
 
+/** An empty list asks for nothing. */
+const given = (value: unknown) => value !== undefined && !(Array.isArray(value) && value.length === 0);
+
 /** What belongs to replicas only, and what this installation does not offer, in the order of contract §2.1. */
 function refuse(wish: Create) {
   if (wish.replica_of === undefined) {
     if ((wish.replica_count ?? 1) > 1) throw badRequest("replica_count needs replica_of.", { reason: "replica.count" });
   } else {
-    const fixed = (["flavorRef", "volume", "datastore", "databases", "users", "locality"] as const).find((key) => wish[key] !== undefined);
+    const fixed = (["flavorRef", "volume", "datastore", "databases", "users", "locality"] as const).find((key) => given(wish[key]));
     if (fixed) throw badRequest(`'${fixed}' cannot be given for a replica.`, { reason: "replica.fixed" });
     throw notYet("Creating a replica");
   }

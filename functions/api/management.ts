@@ -1,10 +1,31 @@
+import * as z from "zod";
 import * as Instance from "#core/instance/index";
 import { param, type Handler } from "#functions/api/call";
+import { nes, uuid } from "#functions/api/fields";
+import { notYet } from "#functions/api/instances";
 import { flag, limitOf, offsetMarker } from "#functions/api/paging";
-import { managed, managedDetail } from "#functions/api/views/management";
+import { parse } from "#functions/api/validation";
+import { managed, managedDetail, rootHistoryView } from "#functions/api/views/management";
 
 /** Trove has no cap here; a page of this size is still one reasonable reply. */
 const CAP = 1000;
+
+const payload = z.looseObject({});
+const Action = z.union([
+  z.strictObject({ stop: payload }),
+  z.strictObject({ reboot: payload }),
+  z.strictObject({ migrate: z.looseObject({ host: nes.optional() }) }),
+  z.strictObject({ "reset-task-status": z.unknown() }),
+  z.strictObject({ rebuild: z.strictObject({ image_id: uuid }) }),
+]);
+
+/** Contract §5.3: exactly one action. */
+const act: Handler = async (call) => {
+  const wish = parse(Action, call.body);
+  const { instance } = await Instance.get(param(call, "id"));
+  if ("reset-task-status" in wish) return Instance.resetTask(instance.id);
+  throw notYet(`The action ${Object.keys(wish).join(", ")}`);
+};
 
 /** What administrators see of every project's instances (contract §1.4). */
 export const management = {
@@ -23,5 +44,10 @@ export const management = {
     const deleted = flag(call, "deleted") === true;
     const detail = await Instance.get(param(call, "id"), { deleted });
     return { instance: managedDetail(detail, await Instance.lastRoot(detail.instance.id), call) };
+  },
+  "POST /mgmt/instances/{id}/action": act,
+  "GET /mgmt/instances/{id}/root": async (call) => {
+    const { instance } = await Instance.get(param(call, "id"));
+    return { root_history: rootHistoryView(instance.id, await Instance.lastRoot(instance.id)) };
   },
 } satisfies Record<string, Handler>;

@@ -1,5 +1,5 @@
 import { badRequest } from "#core/error";
-import { aliases, routes, type Route, type RouteKey } from "#functions/api/routes";
+import { aliases, anyMethod, routes, type Route, type RouteKey } from "#functions/api/routes";
 
 export interface Match {
   key: RouteKey;
@@ -38,14 +38,30 @@ function add(root: Node, pattern: string, key: RouteKey) {
 const root = fresh();
 for (const key of Object.keys(routes) as RouteKey[]) if (routes[key].no !== 1 && routes[key].no !== 2) add(root, key, key);
 for (const [pattern, key] of Object.entries(aliases)) add(root, pattern, key);
+for (const key of anyMethod) for (const method of ["POST", "PUT", "PATCH", "DELETE", "HEAD"]) add(root, key.replace("GET", method), key);
 
 /**
  * The route that a path below `/v1.0/{project}` means; fixed words win over parameters. Segments
  * come as they were sent. A wrong method finds nothing, as does a trailing slash (contract §0.2).
  */
 export function match(method: string, segments: string[]): Match | undefined {
-  const found = walk(root, method, segments, {});
+  const found = suffixed(method, segments) ?? walk(root, method, segments, {});
   return found && { key: found.key, route: routes[found.key], params: found.params };
+}
+
+/** Routes that Trove calls resources: datastores, modules and all extensions. */
+const resources = /^\/(datastores|modules)(\/\{\w+\})?$|^\/mgmt\/|^\/(instances|clusters)\/\{id\}\/(users|databases|root)(\/|$)/;
+
+/**
+ * Such a route may end in `.json` or `.xml`; the reply is JSON whichever it was (contract §0.2). Names of
+ * users and databases are whole: where upstream cuts them, `u1.json` could be created but never addressed.
+ */
+function suffixed(method: string, segments: string[]): Pick<Match, "key" | "params"> | undefined {
+  const name = /^(.+)\.(?:json|xml)$/.exec(segments.at(-1) ?? "")?.[1];
+  if (name === undefined) return undefined;
+  const found = walk(root, method, [...segments.slice(0, -1), name], {});
+  if (!found || /\{(user|database)\}$/.test(found.key)) return undefined;
+  return resources.test(found.key.replace(/^\w+ /, "")) ? found : undefined;
 }
 
 function walk(node: Node, method: string, [head, ...rest]: string[], params: Record<string, string>): Pick<Match, "key" | "params"> | undefined {

@@ -124,6 +124,13 @@ export const routes = {
 
 export type RouteKey = keyof typeof routes;
 
+/** Routes that upstream bound to no method: whatever is sent, they show (contract §0.2, §1.5). */
+export const anyMethod = [
+  "GET /datastores/{datastore}/versions",
+  "GET /datastores/{datastore}/versions/{version}",
+  "GET /datastores/versions/{version}",
+] as const satisfies RouteKey[];
+
 /** Other spellings that old clients use (contract §1.5). */
 export const aliases = {
   "PUT /instances/{id}/users/update_all": "PUT /instances/{id}/users",

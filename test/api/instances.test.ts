@@ -65,7 +65,7 @@ test("without access everyone may connect, with an empty list nobody", async () 
   expect((await api.jobs(open))[0]?.spec).toMatchObject({ cidrs: null });
   expect((await api.jobs(closed))[0]?.spec).toMatchObject({ cidrs: [] });
   expect((await api.ask("member", `GET /instances/${open}`)).json.instance.access).toEqual({});
-  expect((await api.ask("member", `GET /instances/${closed}`)).json.instance.access).toEqual({ is_public: false, allowed_cidrs: [] });
+  expect((await api.ask("member", `GET /instances/${closed}`)).json.instance.access).toEqual({ allowed_cidrs: [] });
 });
 
 test.each<[string, Record<string, unknown>, number, RegExp]>([

@@ -24,20 +24,23 @@ export function listed({ instance, datastore, version }: Detail, { actor, config
     access: accessOf({ instance }),
     volume: { size: instance.volumeGb },
     ...(actor.isAdmin && { tenant_id: instance.projectId }),
-    ...(instance.address !== null && {
+    ...(instance.address !== null && instance.deletedAt === null && {
       ip: [instance.address],
-      addresses: [{ address: instance.address, type: "private" }],
+      addresses: [{ address: instance.address, type: "private", ...networkOf(instance.nics[0]) }],
     }),
     // Beyond Trove: only where the address alone does not lead to the engine.
     ...(instance.port !== null && instance.port !== standardPort(version.manager) && { port: instance.port }),
   };
 }
 
+/** The network a client asked for; a home without networks has none to name. */
+const networkOf = (nic: Detail["instance"]["nics"][number] | undefined) => (nic?.network_id === undefined ? {} : { network: nic.network_id });
+
 /** What was asked for; else what the addresses say, once there are any. */
 function accessOf({ instance: { access, address } }: Pick<Detail, "instance">) {
   const { is_public, allowed_cidrs } = access;
   if (is_public === undefined && !allowed_cidrs) return address === null ? {} : { is_public: false };
-  return { is_public: is_public ?? false, ...(allowed_cidrs && { allowed_cidrs }) };
+  return { ...(is_public !== undefined && { is_public }), ...(allowed_cidrs && { allowed_cidrs }) };
 }
 
 /** An instance in the detailed list. */
@@ -50,7 +53,6 @@ export function detailed(detail: Detail, call: Call) {
     created: stamp(instance.createdAt),
     updated: stamp(instance.updatedAt),
     service_status_updated: stamp(instance.serviceStatusAt),
-    ...(instance.locality !== null && { locality: instance.locality }),
     ...faultOf(detail, call),
     ...(isAdmin && { server_id: detail.serverId, volume_id: detail.volumeId, encrypted_rpc_messaging: true }),
   };
@@ -74,6 +76,8 @@ export function shown(detail: Detail, call: Call) {
   const seen = volumeUsedBytes !== null && !noUsage.includes(statusOf(detail.instance));
   return {
     ...detailed(detail, call),
+    // Upstream looks it up for a single instance only.
+    ...(detail.instance.locality !== null && { locality: detail.instance.locality }),
     volume: {
       size: volumeGb,
       // Beyond Trove.

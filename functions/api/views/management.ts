@@ -26,12 +26,19 @@ export function managed(detail: Detail, call: Call) {
     ...detailed(detail, call),
     tenant_id: instance.projectId,
     task_description: descriptions[instance.task],
-    service_status: operatingWord(instance.serviceStatus),
+    service_status: instance.deletedAt ? "DELETED" : operatingWord(instance.serviceStatus),
     deleted: instance.deletedAt !== null,
     deleted_at: instance.deletedAt && stamp(instance.deletedAt),
     server: serverId && { id: serverId, name: instance.name, status: serverWords[instance.serverState], tenant_id: instance.projectId, host: null },
   };
 }
+
+/** Who enabled root last (contract §2.12). */
+export const rootHistoryView = (instanceId: string, root: { userId: string; enabledAt: Date } | undefined) => ({
+  id: instanceId,
+  enabled: root ? stamp(root.enabledAt) : "Never",
+  user: root?.userId ?? "Nobody",
+});
 
 /** One instance as administrators see it (contract §2.2, "mgmt show"). */
 export function managedDetail(detail: Detail, root: { userId: string; enabledAt: Date } | undefined, call: Call) {

@@ -1,0 +1,132 @@
+import { nameId } from "#core/datastore/seed";
+import type { Route, RouteKey } from "#functions/api/routes";
+import type { Shape } from "#test/api/shapes";
+
+/** A row of contract §1, said a second time: what the code's own table says is compared with it. */
+export interface Row {
+  no: number;
+  who: Route["who"];
+  status: number;
+  /** Shape of the reply; absent = no bytes at all. `pending` = the route is not offered yet and answers 501. */
+  reply?: Shape | "text" | "pending";
+  body?: unknown;
+  /** Values of the path's parameters, where they are not those of the fixture. */
+  at?: Record<string, string>;
+  /** Asked by the member first. */
+  before?: string;
+}
+
+const row = (no: number, who: Route["who"], status: number, reply?: Row["reply"], more: Partial<Row> = {}): Row => ({ no, who, status, ...(reply && { reply }), ...more });
+/** Shrinks: a route that answers something else than 501 must leave. */
+const pending = (no: number, who: Route["who"], status: number): Row => row(no, who, status, "pending");
+const version = nameId("postgresql", "17");
+
+export const contract = {
+  "GET /": row(1, "nobody", 200, "versions"),
+  "GET /healthcheck": row(2, "nobody", 200, "text"),
+  "GET /instances": row(3, "any", 200, "instances"),
+  "GET /instances/detail": row(4, "any", 200, "detailedInstances"),
+  "POST /instances": row(5, "any", 200, "instance", { body: { instance: { name: "n1", flavorRef: "1", volume: { size: 1 } } } }),
+  "GET /instances/{id}": row(6, "owner", 200, "instance"),
+  "PUT /instances/{id}": row(7, "owner", 202, undefined, { body: { instance: { name: "n2" } } }),
+  "PATCH /instances/{id}": row(8, "owner", 202, undefined, { body: { instance: { name: "n3" } } }),
+  "DELETE /instances/{id}": row(9, "owner", 202),
+  "POST /instances/{id}/action": row(10, "owner", 202, undefined, { body: { restart: {} } }),
+  "GET /instances/{id}/backups": pending(11, "owner", 200),
+  "GET /instances/{id}/configuration": pending(12, "owner", 200),
+  "GET /instances/{id}/log": pending(13, "owner", 200),
+  "POST /instances/{id}/log": pending(14, "owner", 200),
+  "GET /instances/{id}/ssl": pending(15, "owner", 200),
+  "POST /instances/{id}/ssl": pending(16, "owner", 200),
+  "GET /instances/{id}/modules": pending(17, "owner", 200),
+  "POST /instances/{id}/modules": pending(18, "owner", 200),
+  "DELETE /instances/{id}/modules/{module_id}": pending(19, "owner", 200),
+  "GET /clusters": pending(20, "any", 200),
+  "POST /clusters": pending(21, "any", 200),
+  "GET /clusters/{id}": pending(22, "owner", 200),
+  "POST /clusters/{id}": pending(23, "owner", 202),
+  "DELETE /clusters/{id}": pending(24, "owner", 202),
+  "GET /clusters/{id}/instances/{instance_id}": pending(25, "owner", 200),
+  "GET /datastores": row(26, "any", 200, "datastores"),
+  "GET /datastores/{datastore}": row(27, "any", 200, "datastore"),
+  "DELETE /datastores/{datastore}": pending(28, "admin", 202),
+  "GET /datastores/{datastore}/versions": row(29, "any", 200, "datastoreVersions"),
+  "GET /datastores/{datastore}/versions/{version}": row(30, "any", 200, "datastoreVersion"),
+  "GET /datastores/versions/{version}": row(31, "any", 200, "datastoreVersion"),
+  "GET /datastores/{datastore}/versions/{version}/flavors": row(32, "any", 200, "flavors"),
+  "GET /datastores/{datastore}/versions/{version}/volume-types": row(33, "any", 200, "volumeTypes"),
+  "GET /datastores/{datastore}/versions/{version}/parameters": pending(34, "any", 200),
+  "GET /datastores/{datastore}/versions/{version}/parameters/{parameter}": pending(35, "any", 200),
+  "GET /datastores/versions/{version}/parameters": pending(36, "any", 200),
+  "GET /datastores/versions/{version}/parameters/{parameter}": pending(37, "any", 200),
+  "GET /flavors": row(38, "any", 200, "flavors"),
+  "GET /flavors/{id}": row(39, "any", 200, "flavor", { at: { id: "1" } }),
+  "GET /limits": row(40, "any", 200, "limits"),
+  "GET /backups": pending(41, "any", 200),
+  "POST /backups": pending(42, "any", 202),
+  "GET /backups/{id}": pending(43, "owner", 200),
+  "DELETE /backups/{id}": pending(44, "owner", 202),
+  "GET /backup_strategies": pending(45, "any", 200),
+  "POST /backup_strategies": pending(46, "any", 202),
+  "DELETE /backup_strategies": pending(47, "any", 202),
+  "GET /configurations": pending(48, "any", 200),
+  "POST /configurations": pending(49, "any", 200),
+  "GET /configurations/{id}": pending(50, "owner", 200),
+  "PUT /configurations/{id}": pending(51, "owner", 202),
+  "PATCH /configurations/{id}": pending(52, "owner", 200),
+  "DELETE /configurations/{id}": pending(53, "owner", 202),
+  "GET /configurations/{id}/instances": pending(54, "owner", 200),
+  "GET /modules": pending(55, "any", 200),
+  "POST /modules": pending(56, "any", 200),
+  "GET /modules/{id}": pending(57, "owner", 200),
+  "PUT /modules/{id}": pending(58, "owner", 200),
+  "DELETE /modules/{id}": pending(59, "owner", 200),
+  "GET /modules/{id}/instances": pending(60, "owner", 200),
+  "PUT /modules/{id}/instances": pending(61, "owner", 202),
+  "GET /instances/{id}/databases": row(62, "owner", 200, "databases"),
+  "POST /instances/{id}/databases": row(63, "owner", 202, undefined, { body: { databases: [{ name: "d1" }] } }),
+  // Upstream has never answered it otherwise.
+  "GET /instances/{id}/databases/{database}": row(64, "owner", 501, "notImplemented"),
+  "DELETE /instances/{id}/databases/{database}": row(65, "owner", 202),
+  "GET /instances/{id}/users": row(66, "owner", 200, "users"),
+  "POST /instances/{id}/users": row(67, "owner", 202, undefined, { body: { users: [{ name: "bob", password: "secret" }] } }),
+  "PUT /instances/{id}/users": row(68, "owner", 202, undefined, { body: { users: [{ name: "alice", password: "secret" }] } }),
+  "GET /instances/{id}/users/{user}": row(69, "owner", 200, "user"),
+  "PUT /instances/{id}/users/{user}": row(70, "owner", 202, undefined, { body: { user: { password: "secret" } } }),
+  "DELETE /instances/{id}/users/{user}": row(71, "owner", 202),
+  "GET /instances/{id}/users/{user}/databases": row(72, "owner", 200, "grants"),
+  "PUT /instances/{id}/users/{user}/databases": row(73, "owner", 202, undefined, { body: { databases: [{ name: "app" }] } }),
+  "DELETE /instances/{id}/users/{user}/databases/{database}": row(74, "owner", 202),
+  "GET /instances/{id}/root": row(75, "owner", 200, "rootEnabled"),
+  "POST /instances/{id}/root": row(76, "owner", 200, "rootUser"),
+  "DELETE /instances/{id}/root": row(77, "owner", 204, undefined, { before: "POST /instances/{id}/root" }),
+  "GET /clusters/{id}/root": pending(78, "owner", 200),
+  "POST /clusters/{id}/root": pending(79, "owner", 200),
+  "GET /mgmt/instances": row(80, "admin!", 200, "managedInstances"),
+  "GET /mgmt/instances/{id}": row(81, "admin!", 200, "managedInstance"),
+  "POST /mgmt/instances/{id}/action": row(82, "admin!", 202, undefined, { body: { "reset-task-status": {} } }),
+  "GET /mgmt/instances/{id}/root": row(83, "admin!", 200, "rootHistory"),
+  "GET /mgmt/instances/{id}/diagnostics": pending(84, "admin!", 200),
+  "GET /mgmt/instances/{id}/hwinfo": pending(85, "admin!", 200),
+  "GET /mgmt/instances/{id}/rpc_ping": pending(86, "admin!", 204),
+  "POST /mgmt/instances/{id}/upgrade": pending(87, "admin!", 202),
+  "GET /mgmt/clusters": pending(88, "admin!", 200),
+  "GET /mgmt/clusters/{id}": pending(89, "admin!", 200),
+  "POST /mgmt/clusters/{id}/action": pending(90, "admin!", 202),
+  "GET /mgmt/quotas/{project}": row(91, "any", 200, "quotas"),
+  "PUT /mgmt/quotas/{project}": row(92, "admin!", 200, "quotasSet", { body: { quotas: { instances: 1000 } } }),
+  "GET /mgmt/datastores/versions/{version}/parameters": pending(93, "admin!", 200),
+  "POST /mgmt/datastores/versions/{version}/parameters": pending(94, "admin!", 200),
+  "GET /mgmt/datastores/versions/{version}/parameters/{parameter}": pending(95, "admin!", 200),
+  "PUT /mgmt/datastores/versions/{version}/parameters/{parameter}": pending(96, "admin!", 200),
+  "DELETE /mgmt/datastores/versions/{version}/parameters/{parameter}": pending(97, "admin!", 204),
+  "GET /mgmt/datastore-versions": pending(98, "admin!", 200),
+  "POST /mgmt/datastore-versions": pending(99, "admin!", 202),
+  "GET /mgmt/datastore-versions/{id}": pending(100, "admin!", 200),
+  "PATCH /mgmt/datastore-versions/{id}": pending(101, "admin!", 202),
+  "DELETE /mgmt/datastore-versions/{id}": pending(102, "admin!", 202),
+  "GET /instances/{id}/operations": row(0, "owner", 200, "operations"),
+} satisfies Record<RouteKey, Row>;
+
+/** Values of path parameters that every fixture has; `{id}` is its instance. */
+export const fixed: Record<string, string> = { datastore: "postgresql", version, user: "alice", database: "app", project: "p1", parameter: "x" };

@@ -1,0 +1,58 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { startApi, type Api } from "#test/api/rig";
+
+let api: Api;
+beforeAll(async () => {
+  api = await startApi();
+});
+afterAll(() => api.close());
+
+/** What is asked of an instance, in the order of the columns below. */
+const asks: [string, unknown?][] = [
+  ["POST /action", { restart: {} }],
+  ["POST /action", { resize: { flavorRef: "2" } }],
+  ["POST /action", { resize: { volume: { size: 2 } } }],
+  ["PUT ", { instance: { name: "renamed" } }],
+  ["PUT ", { instance: { configuration: null } }],
+  ["PUT ", { instance: { access: { is_public: true } } }],
+  ["GET /users"],
+  ["POST /databases", { databases: [{ name: "d1" }] }],
+  ["GET /root"],
+  ["POST /action", { reset_status: { force_delete: true } }],
+  ["DELETE "],
+];
+
+/**
+ * Contract §3.4, row by row. An access update is an operation here, and operations are exclusive: it waits where
+ * upstream would let two changes run into each other.
+ */
+const gates: [string, Record<string, string>, number[]][] = [
+  ["serves", { task: "NONE" }, [202, 202, 202, 202, 202, 202, 200, 202, 200, 202, 202]],
+  ["has no server yet", { task: "BUILDING", server_state: "none", service_status: "new" }, [422, 422, 422, 422, 422, 422, 422, 422, 422, 202, 422]],
+  ["is being built", { task: "BUILDING", service_status: "building" }, [422, 422, 422, 202, 202, 422, 422, 422, 422, 202, 422]],
+  ["could not be built", { task: "BUILDING_ERROR", server_state: "none", service_status: "new" }, [422, 422, 422, 422, 422, 422, 422, 422, 422, 202, 202]],
+  ["restarts", { task: "REBOOTING", service_status: "restarting" }, [422, 422, 422, 202, 202, 422, 422, 422, 422, 202, 202]],
+  ["is resized", { task: "RESIZING" }, [422, 422, 422, 202, 202, 422, 200, 202, 200, 202, 202]],
+  ["needs a restart", { task: "RESTART_REQUIRED" }, [202, 202, 202, 202, 202, 202, 200, 202, 200, 202, 202]],
+  ["needs a restart of its service", { service_status: "restart_required" }, [202, 202, 202, 202, 202, 202, 422, 422, 422, 202, 202]],
+  ["has crashed", { service_status: "crashed" }, [202, 202, 202, 202, 202, 202, 422, 422, 422, 202, 202]],
+  ["was shut down", { service_status: "shutdown" }, [202, 202, 202, 202, 202, 202, 422, 422, 422, 202, 202]],
+  ["could not start", { service_status: "failed" }, [422, 422, 422, 202, 202, 202, 422, 422, 422, 202, 202]],
+  ["says nothing", { service_status: "unknown" }, [422, 422, 422, 202, 202, 202, 422, 422, 422, 202, 202]],
+  ["has a server in error", { server_state: "ERROR" }, [422, 422, 422, 202, 202, 202, 200, 202, 200, 202, 202]],
+  ["has a stopped server", { server_state: "SHUTDOWN" }, [422, 422, 422, 202, 202, 202, 200, 202, 200, 202, 202]],
+  ["is being deleted", { task: "DELETING", desired: "absent" }, [422, 422, 422, 202, 202, 422, 422, 422, 422, 202, 202]],
+];
+
+test.each(gates)("what an instance that %s may be asked", async (_, state, statuses) => {
+  const answers: [string, number][] = [];
+  let id: string | undefined;
+  for (const [ask, body] of asks) {
+    if (id === undefined) await api.put((id = await api.active()), state);
+    const reply = await api.ask("member", ask.replace(/ /, ` /instances/${id}`), body === undefined ? {} : { body });
+    answers.push([`${ask} ${JSON.stringify(body) ?? ""}`, reply.status]);
+    // What was accepted has changed it.
+    if (reply.status === 202) id = undefined;
+  }
+  expect(answers).toEqual(asks.map(([ask, body], at) => [`${ask} ${JSON.stringify(body) ?? ""}`, statuses[at]]));
+});

@@ -1,0 +1,131 @@
+import * as z from "zod";
+
+/**
+ * What replies look like on the wire (contract §2): strict, so that a member nobody declared is found, and
+ * `optional` where the contract says that it is left out rather than null.
+ */
+
+const time = z.string().regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d$/);
+const count = z.int().min(0);
+const links = z.tuple([z.strictObject({ href: z.url(), rel: z.literal("self") }), z.strictObject({ href: z.url(), rel: z.literal("bookmark") })]);
+const next = { links: z.tuple([z.strictObject({ rel: z.literal("next"), href: z.url() })]).optional() };
+const list = <K extends string>(key: K, item: z.ZodType) => z.strictObject({ [key]: z.array(item), ...next });
+const one = <K extends string>(key: K, item: z.ZodType) => z.strictObject({ [key]: item });
+
+/** What only administrators are told. */
+type Reader = { admin: boolean };
+
+const listed = ({ admin }: Reader) => ({
+  id: z.uuid(),
+  name: z.string(),
+  status: z.string().regex(/^[A-Z_]+$/),
+  operating_status: z.string(),
+  links,
+  flavor: z.strictObject({ id: z.string(), links }),
+  datastore: z.strictObject({ type: z.string(), version: z.string() }),
+  region: z.string(),
+  access: z.strictObject({ is_public: z.boolean().optional(), allowed_cidrs: z.array(z.string()).optional() }),
+  volume: z.strictObject({ size: count }),
+  ip: z.array(z.string()).optional(),
+  addresses: z.array(z.strictObject({ address: z.string(), type: z.enum(["private", "public"]), network: z.string().optional() })).optional(),
+  ...(admin && { tenant_id: z.string() }),
+});
+const detailed = (reader: Reader) => ({
+  ...listed(reader),
+  datastore: z.strictObject({ type: z.string(), version: z.string(), version_number: z.string() }),
+  created: time,
+  updated: time,
+  service_status_updated: time,
+  fault: z.strictObject({ message: z.string(), created: time, details: reader.admin ? z.string().nullable() : z.null() }).optional(),
+  ...(reader.admin && { server_id: z.string().nullable(), volume_id: z.string().nullable(), encrypted_rpc_messaging: z.boolean() }),
+});
+const shown = (reader: Reader) => ({
+  ...detailed(reader),
+  locality: z.string().optional(),
+  volume: z.strictObject({ size: count, used: z.number().optional(), used_percent: z.number().optional() }),
+});
+const server = { id: z.string(), name: z.string(), status: z.string(), tenant_id: z.string(), host: z.string().nullable() };
+const managed = {
+  ...detailed({ admin: true }),
+  service_status: z.string().nullable(),
+  deleted: z.boolean(),
+  deleted_at: time.nullable(),
+  task_description: z.string(),
+  server: z.strictObject(server).nullable(),
+};
+const managedDetail = {
+  ...managed,
+  server: z.strictObject({ ...server, addresses: z.record(z.string(), z.array(z.object({ addr: z.string() }))) }).nullable(),
+  volume: z.strictObject({ id: z.string(), size: count, used: z.number().optional(), total: z.number().optional() }).nullable(),
+  guest_status: z.strictObject({ state_description: z.string() }),
+  root_enabled: time.optional(),
+  root_enabled_by: z.string().optional(),
+};
+
+const version = ({ admin }: Reader, nested = false) =>
+  z.strictObject({
+    id: z.uuid(),
+    name: z.string(),
+    version: z.string(),
+    links,
+    ...(!nested && { datastore: z.uuid() }),
+    ...(admin && { active: z.boolean(), packages: z.string().nullable(), image: z.string(), image_tags: z.array(z.string()), registry_ext: z.string(), repl_strategy: z.string() }),
+  });
+const datastore = (reader: Reader) => z.strictObject({ id: z.uuid(), name: z.string(), links, versions: z.array(version(reader, true)), default_version: z.uuid().optional() });
+const flavor = z.strictObject({
+  id: z.int().nullable(),
+  str_id: z.string(),
+  links,
+  name: z.string(),
+  ram: count,
+  vcpus: count,
+  disk: count,
+  ephemeral: count,
+  local_storage: count,
+});
+
+const name = z.strictObject({ name: z.string() });
+const account = z.strictObject({ name: z.string(), host: z.string(), databases: z.array(name) });
+const amounts = z.int().min(-1);
+const absolute = z.strictObject({ verb: z.literal("ABSOLUTE"), max_instances: amounts, max_ram: amounts, max_volumes: amounts, max_backups: amounts });
+const rate = z.strictObject({
+  verb: z.enum(["GET", "POST", "PUT", "DELETE"]),
+  uri: z.literal("*"),
+  regex: z.literal(".*"),
+  value: count,
+  unit: z.literal("MINUTE"),
+  remaining: count,
+  nextAvailable: z.string().regex(/Z$/),
+});
+const operation = z.looseObject({ id: z.uuid(), kind: z.string(), status: z.string(), created: time, updated: time, error: z.object({}).nullable(), steps: z.array(z.object({})) });
+
+/** By the name a row of the contract table uses. */
+export const shapes = {
+  versions: () => one("versions", z.array(z.strictObject({ id: z.string(), status: z.string(), updated: z.string(), links: z.array(z.object({ rel: z.string(), href: z.url() })) }))),
+  instances: (reader: Reader) => list("instances", z.strictObject(listed(reader))),
+  detailedInstances: (reader: Reader) => list("instances", z.strictObject(detailed(reader))),
+  instance: (reader: Reader) => one("instance", z.strictObject(shown(reader))),
+  managedInstances: () => list("instances", z.strictObject(managed)),
+  managedInstance: () => one("instance", z.strictObject(managedDetail)),
+  datastores: (reader: Reader) => one("datastores", z.array(datastore(reader))),
+  datastore: (reader: Reader) => one("datastore", datastore(reader)),
+  datastoreVersions: (reader: Reader) => one("versions", z.array(version(reader))),
+  datastoreVersion: (reader: Reader) => one("version", version(reader)),
+  flavors: () => one("flavors", z.array(flavor)),
+  flavor: () => one("flavor", flavor),
+  volumeTypes: () => one("volume_types", z.array(z.object({ id: z.string(), name: z.string() }))),
+  limits: () => one("limits", z.tuple([absolute], rate)),
+  databases: () => list("databases", name),
+  grants: () => one("databases", z.array(name)),
+  users: () => list("users", account),
+  user: () => one("user", account),
+  rootEnabled: () => one("rootEnabled", z.boolean()),
+  rootUser: () => one("user", z.strictObject({ name: z.literal("root"), password: z.string().min(1) })),
+  rootHistory: () => one("root_history", z.strictObject({ id: z.uuid(), enabled: z.union([time, z.literal("Never")]), user: z.string() })),
+  quotas: () => one("quotas", z.array(z.strictObject({ resource: z.string(), in_use: count, reserved: count, limit: amounts }))),
+  quotasSet: () => one("quotas", z.strictObject({ instances: amounts })),
+  operations: () => one("operations", z.array(operation)),
+  notImplemented: () => one("notImplemented", z.strictObject({ code: z.literal(501), message: z.string() })),
+} satisfies Record<string, (reader: Reader) => z.ZodType>;
+
+export type Shape = keyof typeof shapes;
