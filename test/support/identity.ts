@@ -43,9 +43,8 @@ interface Body {
 }
 
 /** The embedded identity service on a port of its own, seeded, with a clock that tests move. */
-export async function startIdentity() {
+export async function startIdentity({ clock = movableClock(new Date("2026-03-01T12:00:00Z")) } = {}) {
   const db = await testDatabase();
-  const clock = movableClock(new Date("2026-03-01T12:00:00Z"));
   const asSystem = <T>(work: () => Promise<T>) => enter({ db: db.system, actor: system("test"), clock }, work);
   const seeded = await asSystem(() => seedIdentity(passwords));
   const { server, port } = await listen((request, env) => identity.fetch(request, env));

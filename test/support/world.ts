@@ -3,12 +3,12 @@ import type { Actor } from "#core/actor";
 import { system } from "#core/actor";
 import { configOf } from "#core/config";
 import { enter } from "#core/context";
-import { read, transaction } from "#core/db/index";
-import { nameId, seed } from "#core/datastore/seed";
+import { read } from "#core/db/index";
+import { nameId } from "#core/datastore/seed";
 import { createFakeCloud } from "#core/driver/index";
 import { Crash } from "#core/failpoint";
-import { flavor } from "#core/flavor/flavor.sql";
 import type { JobKind } from "#core/guest/protocol";
+import { seedCatalogue, type Catalogue } from "#core/instance/catalogue";
 import { create, type NewInstance } from "#core/instance/create";
 import { instance } from "#core/instance/instance.sql";
 import { timeline } from "#core/operation/index";
@@ -19,16 +19,33 @@ import { movableClock, seededRandom } from "#test/support/clock";
 import { testDatabase } from "#test/support/db";
 import { act } from "#test/support/guests";
 
+const smallCatalogue: Catalogue = {
+  flavors: [
+    { id: "1", name: "tiny", ramMb: 512, vcpus: 1 },
+    { id: "2", name: "small", ramMb: 1024, vcpus: 1 },
+  ],
+  datastores: [{ name: "postgresql", manager: "postgresql", versions: [{ name: "17", version: "17.10", isDefault: true }] }],
+};
+
+interface WorldOptions {
+  seed?: number;
+  catalogue?: Catalogue;
+  /** As in the environment. */
+  settings?: Record<string, string>;
+  /** Where the clock stands at first. */
+  start?: Date;
+}
+
 /**
  * The control plane with a fake cloud, simulated guests and a clock that only moves when work
  * waits. One worker at a time carries the runs, so a seed replays the same course.
  */
-export async function createWorld({ seed: number = 1 } = {}) {
+export async function createWorld({ seed: number = 1, catalogue = smallCatalogue, settings = {}, start }: WorldOptions = {}) {
   const db = await testDatabase();
-  const clock = movableClock();
+  const clock = movableClock(start);
   const random = seededRandom(number);
   const cloud = createFakeCloud({ random, clock });
-  const config = configOf({ COFFER_MAX_INSTANCES: "100", COFFER_MAX_VOLUMES_GB: "1000" });
+  const config = configOf({ COFFER_MAX_INSTANCES: "100", COFFER_MAX_VOLUMES_GB: "1000", ...settings });
   const cannot = new Set<JobKind>();
   let silent = false;
 
@@ -46,15 +63,7 @@ export async function createWorld({ seed: number = 1 } = {}) {
   const as = <T>(actor: Actor, work: () => Promise<T>) => enter({ db: db.app, actor, clock, random }, work);
   const asSystem = <T>(work: () => Promise<T>) => enter({ db: db.system, actor: system("test"), clock, random }, work);
 
-  await asSystem(() =>
-    transaction(async (tx) => {
-      await seed([{ name: "postgresql", manager: "postgresql", versions: [{ name: "17", version: "17.10", isDefault: true }] }]);
-      await tx.insert(flavor).values([
-        { id: "1", name: "tiny", ramMb: 512, vcpus: 1 },
-        { id: "2", name: "small", ramMb: 1024, vcpus: 1 },
-      ]);
-    }),
-  );
+  await asSystem(() => seedCatalogue(catalogue));
 
   /** Every guest whose server runs does its jobs and reports; with `only`, the one of that instance. */
   const guestsAct = async (only?: string) => {
@@ -92,6 +101,7 @@ export async function createWorld({ seed: number = 1 } = {}) {
     guestsAct,
     stepOnce,
     running,
+    guestsAct,
     /** Guests stop talking, or talk again. */
     silence(on: boolean) {
       silent = on;
