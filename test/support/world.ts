@@ -101,7 +101,6 @@ export async function createWorld({ seed: number = 1, catalogue = smallCatalogue
     guestsAct,
     stepOnce,
     running,
-    guestsAct,
     /** Guests stop talking, or talk again. */
     silence(on: boolean) {
       silent = on;
