@@ -50,11 +50,11 @@ export class Database {
    * Statements that do not depend on each other's results, in one round trip: BEGIN, the
    * actor's settings, what `work` issues before it awaits anything else, and COMMIT.
    */
-  pipeline<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+  pipeline<T>(work: (tx: Tx) => Promise<T>, { durable = true } = {}): Promise<T> {
     return this.#pool.lend(async (connection) => {
       // A microtask later, whoever waited in line or not: what is said of ticks below holds then.
       await Promise.resolve();
-      const begun = open(connection);
+      const begun = open(connection, durable);
       // A drizzle query runs anew at every then(): one promise, awaited as often as needed.
       const result = Promise.resolve(work(connection.tx));
       // A tick asked for inside a microtask comes after all microtasks: the statements are queued by then.
@@ -66,16 +66,21 @@ export class Database {
     });
   }
 
+  /** Statements without a transaction and without an actor: row-level security shows `coffer_app` no tenant's row. */
+  direct<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+    return this.#pool.lend(({ tx }) => work(tx));
+  }
+
   close(): Promise<void> {
     return this.#pool.close();
   }
 }
 
 /** Sends BEGIN and the actor, in one message, without waiting; whoever awaits the work must await this too. */
-function open(connection: Connection) {
+function open(connection: Connection, durable = true) {
   const { actor } = ambient();
   const [project, admin] = actor.kind === "user" ? [actor.projectId, actor.isAdmin ? "on" : "off"] : ["", "off"];
-  const begun = connection.script(`begin; set local coffer.project_id = ${literal(project)}; set local coffer.admin = ${admin}`);
+  const begun = connection.script(`begin; set local coffer.project_id = ${literal(project)}; set local coffer.admin = ${admin}${durable ? "" : "; set local synchronous_commit = off"}`);
   // The rejection itself reaches the caller through the await in begin() and pipeline().
   begun.catch(() => connection.drop());
   return begun;
@@ -109,18 +114,25 @@ export function transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
 /**
  * A transaction whose statements are all issued at once, COMMIT included, in one round trip: a
  * lock it takes is held no longer than PostgreSQL needs. What `work` finds wrong in an answer comes
- * too late, so every refusal must be an error of a statement. Joins the open transaction.
+ * too late, so every refusal must be an error of a statement. Joins the open transaction. With
+ * `durable: false` a crash of the database may undo it: nobody waits for the disk.
  */
-export function batch<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+export function batch<T>(work: (tx: Tx) => Promise<T>, options: { durable?: boolean } = {}): Promise<T> {
   const { tx, db, emitted } = ambient();
   if (tx) return work(tx);
   const before = emitted.length;
   return db
-    .pipeline((opened) => within({ tx: opened }, () => work(opened)))
+    .pipeline((opened) => within({ tx: opened }, () => work(opened)), options)
     .catch((error: unknown) => {
       emitted.length = before;
       throw error;
     });
+}
+
+/** Reads of tables that belong to no project, in one round trip of nothing but the statements. Joins the open transaction. */
+export function common<T>(work: () => Promise<T>): Promise<T> {
+  const { tx, db } = ambient();
+  return tx ? work() : db.direct((opened) => within({ tx: opened }, work));
 }
 
 /** One statement, or several independent ones issued together, in one round trip. */

@@ -1,6 +1,6 @@
 import type { Config } from "#core/config";
 import { newId, now, user } from "#core/context";
-import { batch } from "#core/db/index";
+import { batch, common } from "#core/db/index";
 import { given, statement } from "#core/db/statement";
 import * as Datastore from "#core/datastore/index";
 import { AppError, badRequest } from "#core/error";
@@ -32,7 +32,7 @@ export interface NewInstance {
  */
 export async function create(wish: NewInstance, config: Config): Promise<Detail> {
   // Catalogue first and outside: it changes rarely, and a wrong request shall hold no lock.
-  const [stores, flavor] = await batch(() =>
+  const [stores, flavor] = await common(() =>
     Promise.all([Datastore.list(), wish.flavorId === undefined ? undefined : Flavor.find(wish.flavorId)]),
   );
   const { store, version } = Datastore.resolve(stores, wish.datastore, config.COFFER_DEFAULT_DATASTORE);
