@@ -67,15 +67,15 @@ export interface Choice {
   versionNumber?: string;
 }
 
-/** What a request's `datastore` means (contract §2.9); only active versions are chosen. */
-export function resolve(stores: Datastore[], choice: Choice, defaultType: string): { store: Datastore; version: Version } {
+/** What a request's `datastore` means (contract §2.9); inactive versions are chosen only where that is said. */
+export function resolve(stores: Datastore[], choice: Choice, defaultType: string, { inactive = false } = {}): { store: Datastore; version: Version } {
   const type = choice.type ?? defaultType;
   if (!type) throw badRequest("No datastore was given, and there is no default.", { reason: "datastore.no_default" });
   const store = pick(stores, type);
   const wanted = choice.version ?? store.defaultVersionId;
   if (!wanted) throw badRequest(`Datastore '${store.name}' has no default version.`, { reason: "datastore.no_default" });
   const version = pickVersion(store, wanted, choice.versionNumber);
-  if (!version.active) {
+  if (!version.active && !inactive) {
     throw badRequest(`Datastore version '${version.name}' is not active.`, { reason: "datastore.version_inactive" });
   }
   return { store, version };

@@ -1,7 +1,9 @@
-import { and, eq, isNull, sql } from "drizzle-orm";
+import { and, eq, isNull, notInArray, sql } from "drizzle-orm";
 import { createHash } from "node:crypto";
 import { inside } from "#core/db/index";
 import { datastore, datastoreVersion } from "#core/datastore/datastore.sql";
+import { datastoreParameter } from "#core/datastore/parameter.sql";
+import { factsOf } from "#core/parameter/index";
 
 export interface DatastoreSeed {
   name: string;
@@ -37,6 +39,7 @@ export async function seed(stores: DatastoreSeed[]): Promise<void> {
         target: datastoreVersion.id,
         set: { version: sql`excluded.version`, manager: sql`excluded.manager` },
       });
+    for (const one of versions) await seedParameters(nameId(name, one.name), factsOf(manager, one.version));
     const first = versions.find((one) => one.isDefault) ?? versions[0];
     if (!first) continue;
     await tx
@@ -44,4 +47,32 @@ export async function seed(stores: DatastoreSeed[]): Promise<void> {
       .set({ defaultVersionId: nameId(name, first.name) })
       .where(and(eq(datastore.id, store.id), isNull(datastore.defaultVersionId)));
   }
+}
+
+/** Makes the stored parameters of a version those its server tells, but for what an administrator has said of one. */
+async function seedParameters(datastoreVersionId: string, facts: ReturnType<typeof factsOf>): Promise<void> {
+  if (facts.length === 0) return;
+  const tx = inside();
+  const untouched = eq(datastoreParameter.origin, "server");
+  await tx
+    .insert(datastoreParameter)
+    .values(
+      facts.map(({ name, type, min, max, unit, values, restart }) => ({
+        datastoreVersionId, name, type, min: min ?? null, max: max ?? null, unit: unit ?? null, values: values ?? null, restartRequired: restart ?? false, origin: "server" as const,
+      })),
+    )
+    .onConflictDoUpdate({
+      target: [datastoreParameter.datastoreVersionId, datastoreParameter.name],
+      set: {
+        type: sql`excluded.type`,
+        min: sql`excluded.min`,
+        max: sql`excluded.max`,
+        unit: sql`excluded.unit`,
+        values: sql`excluded.values`,
+        restartRequired: sql`excluded.restart_required`,
+      },
+      setWhere: untouched,
+    });
+  const gone = notInArray(datastoreParameter.name, facts.map(({ name }) => name));
+  await tx.delete(datastoreParameter).where(and(eq(datastoreParameter.datastoreVersionId, datastoreVersionId), untouched, gone));
 }

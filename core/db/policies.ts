@@ -15,7 +15,8 @@ grant usage on all sequences in schema public to coffer_app, coffer_system;
 
 revoke all on all tables in schema public from coffer_app;
 grant select on installation, flavor, datastore, datastore_version to coffer_app;
-grant select, insert, update on instance, operation, outbox, guest_job, root_history, quota, quota_usage to coffer_app;
+grant select, insert, update on instance, configuration, operation, outbox, guest_job, root_history, quota, quota_usage to coffer_app;
+grant select, insert, update on datastore_parameter to coffer_app;
 grant select on operation_step, resource to coffer_app;
 grant select (instance_id, project_id, inventory, agent_version, last_seen_at) on guest to coffer_app;
 
@@ -39,4 +40,14 @@ begin
     execute format('create policy system on %I to coffer_system using (true)', tenant_table);
   end loop;
 end $$;
+
+-- Of no project: read by all, changed by administrators.
+alter table datastore_parameter enable row level security;
+alter table datastore_parameter force row level security;
+drop policy if exists system on datastore_parameter;
+create policy system on datastore_parameter to coffer_system using (true);
+drop policy if exists readable on datastore_parameter;
+create policy readable on datastore_parameter for select to coffer_app using (true);
+drop policy if exists administered on datastore_parameter;
+create policy administered on datastore_parameter to coffer_app using ((select current_setting('coffer.admin', true)) = 'on');
 `;

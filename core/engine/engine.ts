@@ -1,4 +1,5 @@
 import type { Inventory, JobSpec } from "#core/guest/protocol";
+import type { Overrides } from "#core/parameter/fact";
 
 /** The machine an agent finds itself on; written by whoever started the agent. */
 export interface Machine {
@@ -24,6 +25,8 @@ export interface Settings {
   volumeGb: number;
   /** CIDRs that may connect; null = everyone, empty = nobody. */
   cidrs: string[] | null;
+  /** What a configuration group sets instead of what the size would; absent = nothing. */
+  overrides?: Overrides;
 }
 
 /** Bytes. */
@@ -59,6 +62,13 @@ export interface Engine {
   restart(settings: Settings): Promise<void>;
   /** Access rules, without restart. */
   applyAccess(settings: Settings): Promise<void>;
+  /**
+   * Throws AppError `badRequest`, naming the parameter, unless the server takes each of these
+   * settings. Changes nothing. Whether they go together, only a start tells.
+   */
+  check(settings: Settings): Promise<void>;
+  /** Checks these settings and puts them in force as far as that is possible without a restart; the names of those that wait for one. */
+  applyConfiguration(settings: Settings): Promise<string[]>;
   /** Puts the certificate and its key in force, without restart where the engine can. PEM. */
   installCertificate(certificate: string, key: string, ca: string): Promise<void>;
   health(): Promise<Health>;

@@ -146,6 +146,7 @@ function fold(before: Inventory, kind: JobKind, raw: Record<string, unknown>): I
     }
     case "restart":
     case "configure":
+    case "apply_configuration":
     case "grow_volume":
     case "access":
     case "change_passwords":

@@ -30,13 +30,21 @@ const User = z.object({ name: z.string(), host: z.string().optional(), verifier:
 /** CIDRs that may connect; null = everyone, empty = nobody. */
 const Cidrs = z.array(z.string()).nullable();
 
+/** What a configuration group sets, by parameter; absent = leave it as it is. */
+const Overrides = z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]));
+
 /** What each kind of job carries. Every kind is idempotent: doing it twice equals doing it once. */
 export const jobs = {
   /** The first job: initialise, start, create what the user asked for. */
-  prepare: z.object({ memoryMb: z.number(), volumeGb: z.number(), cidrs: Cidrs, databases: z.array(Database), users: z.array(User) }),
-  restart: z.object({}),
+  prepare: z.object({ memoryMb: z.number(), volumeGb: z.number(), cidrs: Cidrs, overrides: Overrides.exactOptional(), databases: z.array(Database), users: z.array(User) }),
+  restart: z.object({ overrides: Overrides.exactOptional() }),
   /** New size of the server: derive memory settings, restart. */
-  configure: z.object({ memoryMb: z.number() }),
+  configure: z.object({ memoryMb: z.number(), overrides: Overrides.exactOptional() }),
+  /**
+   * Puts the values of a configuration group, or none, in force without a restart. `before` is the control plane's note
+   * of what the instance was, should the guest refuse. The result names what waits for a restart: `restartRequired`.
+   */
+  apply_configuration: z.object({ overrides: Overrides, before: z.object({ configurationId: z.uuid().nullable(), pending: z.boolean() }) }),
   grow_volume: z.object({ volumeGb: z.number() }),
   access: z.object({ cidrs: Cidrs }),
   create_databases: z.object({ databases: z.array(Database) }),

@@ -3,6 +3,7 @@ import { createHash, createPublicKey, timingSafeEqual, verify, type KeyObject } 
 import { now } from "#core/context";
 import { read, transaction } from "#core/db/index";
 import { AppError } from "#core/error";
+import { settleConfiguration } from "#core/guest/configuration";
 import { guest, guestJob } from "#core/guest/guest.sql";
 import {
   headers,
@@ -172,6 +173,8 @@ export async function report(caller: Caller, seen: Report, results: JobResult[],
 async function settle(caller: Caller, result: JobResult) {
   const at = now();
   await transaction(async (tx) => {
+    // Read before it is emptied.
+    const [asked] = await tx.select({ spec: guestJob.spec }).from(guestJob).where(and(eq(guestJob.id, result.id), eq(guestJob.instanceId, caller.instanceId)));
     const [job] = await tx
       .update(guestJob)
       .set({
@@ -184,6 +187,7 @@ async function settle(caller: Caller, result: JobResult) {
       .where(and(eq(guestJob.id, result.id), eq(guestJob.instanceId, caller.instanceId), eq(guestJob.state, "queued")))
       .returning({ kind: guestJob.kind, error: guestJob.error, requestId: guestJob.requestId });
     if (!job) return;
+    await settleConfiguration(caller, job.kind, result, asked?.spec ?? {});
     if (result.ok && (job.kind === "enable_root" || job.kind === "disable_root")) {
       await tx.update(instance).set({ rootEnabled: job.kind === "enable_root" }).where(eq(instance.id, caller.instanceId));
       if (job.kind === "disable_root") {

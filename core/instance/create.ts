@@ -1,6 +1,6 @@
 import type { Config } from "#core/config";
 import { newId, now, user } from "#core/context";
-import { batch, common } from "#core/db/index";
+import { batch, common, transaction } from "#core/db/index";
 import { given, statement } from "#core/db/statement";
 import * as Datastore from "#core/datastore/index";
 import { AppError, badRequest } from "#core/error";
@@ -8,6 +8,7 @@ import * as Flavor from "#core/flavor/index";
 import { enqueue } from "#core/guest/client";
 import { checkDatabases, checkUsers, sealed, type NewDatabase, type NewUser } from "#core/instance/account";
 import { instance, type Access, type Nic } from "#core/instance/instance.sql";
+import { holdGroup } from "#core/instance/overrides";
 import type { Detail } from "#core/instance/row";
 import { begin } from "#core/operation/index";
 import { charge, defaultLimits } from "#core/quota/index";
@@ -24,7 +25,11 @@ export interface NewInstance {
   availabilityZone?: string;
   locality?: string;
   region?: string;
+  /** Id of a configuration group; that it is for this datastore version is not asked (contract §2.1): the server judges its values. */
+  configuration?: string;
 }
+
+type Group = Awaited<ReturnType<typeof holdGroup>>;
 
 /**
  * Accepts a new instance: checks in the order of contract §2.1, then quota, row, the guest's
@@ -74,28 +79,40 @@ export async function create(wish: NewInstance, config: Config): Promise<Detail>
   } as const;
   // Executed in this order. The quota comes last: its row is locked until the commit, and every other create of
   // the project waits for it.
-  const [[stored]] = await batch((tx) =>
-    Promise.all([
-      insertInstance(tx, row),
-      enqueue({
-        instanceId: row.id,
-        projectId,
-        generation: row.generation,
-        kind: "prepare",
-        spec: {
-          memoryMb: flavor.ramMb,
-          volumeGb: sizeGb,
-          cidrs: wish.access.allowed_cidrs ?? null,
-          databases: wish.databases,
-          users,
-        },
-      }),
-      begin({ instanceId: row.id, projectId, kind: "create" }),
-      charge(projectId, { instances: 1, ram: flavor.ramMb, volumes: sizeGb }, defaultLimits(config)),
-    ]),
-  );
+  const insert = (group?: Group) =>
+    batch((tx) =>
+      Promise.all([
+        insertInstance(tx, { ...row, configurationId: group?.id ?? null }),
+        enqueue({
+          instanceId: row.id,
+          projectId,
+          generation: row.generation,
+          kind: "prepare",
+          spec: {
+            memoryMb: flavor.ramMb,
+            volumeGb: sizeGb,
+            cidrs: wish.access.allowed_cidrs ?? null,
+            ...(group && { overrides: group.values }),
+            databases: wish.databases,
+            users,
+          },
+        }),
+        begin({ instanceId: row.id, projectId, kind: "create" }),
+        charge(projectId, { instances: 1, ram: flavor.ramMb, volumes: sizeGb }, defaultLimits(config)),
+      ]),
+    );
+  const { stored, group } = await (wish.configuration === undefined ? insert().then(([[made]]) => ({ stored: made, group: undefined })) : withGroup(wish.configuration));
   if (!stored) throw new Error("the instance was not stored");
-  return { instance: stored, datastore: store, version, serverId: null, volumeId: null };
+  return { instance: stored, datastore: store, version, configuration: group ? { id: group.id, name: group.name } : null, serverId: null, volumeId: null };
+
+  /** The group's values are those of the moment the instance is stored: whoever changes it afterwards finds the instance. */
+  function withGroup(wanted: string) {
+    return transaction(async () => {
+      const group = await holdGroup(wanted, projectId);
+      const [[made]] = await insert(group);
+      return { stored: made, group };
+    });
+  }
 }
 
 const insertInstance = statement((tx) => tx.insert(instance).values(given(columns)).returning());
@@ -121,6 +138,7 @@ const columns = [
   "locality",
   "nics",
   "access",
+  "configurationId",
 ] as const satisfies (keyof typeof instance.$inferInsert)[];
 
 export const unknownFlavor = (id: string | undefined) =>

@@ -1,5 +1,6 @@
 import { sql } from "drizzle-orm";
 import { bigint, boolean, index, integer, jsonb, pgTable, text, uuid } from "drizzle-orm/pg-core";
+import { configuration } from "#core/configuration/configuration.sql";
 import { datastoreVersion } from "#core/datastore/datastore.sql";
 import { base, instant } from "#core/db/columns";
 import type { ExternalKind } from "#core/id";
@@ -57,6 +58,10 @@ export const instance = pgTable(
     address: text("address"),
     /** Not the engine's standard one only where the system has a single loopback address. */
     port: integer("port"),
+    /** The attached group. */
+    configurationId: uuid("configuration_id").references(() => configuration.id),
+    /** A value of the group waits for a restart, or for the guest's word that none does. */
+    configurationPending: boolean("configuration_pending").notNull().default(false),
     rootEnabled: boolean("root_enabled").notNull().default(false),
     faultMessage: text("fault_message"),
     faultDetails: text("fault_details"),
@@ -64,6 +69,7 @@ export const instance = pgTable(
   },
   (table) => [
     index("instance_by_project").on(table.projectId, table.id).where(sql`${table.deletedAt} is null`),
+    index("instance_by_configuration").on(table.configurationId, table.id).where(sql`${table.configurationId} is not null`),
     index("instance_by_update").on(table.updatedAt, table.id),
   ],
 );

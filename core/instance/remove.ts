@@ -26,7 +26,7 @@ export async function remove(wanted: string): Promise<void> {
   await transaction(async () => {
     const running = await lockRunning(id);
     const removed = await change(id, {
-      set: { desired: "absent", task: "DELETING" },
+      set: { desired: "absent", task: "DELETING", configurationId: null, configurationPending: false },
       when: and(eq(instance.desired, "present"), not(building)),
     });
     const row = removed ?? (await look(id));

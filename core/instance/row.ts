@@ -2,6 +2,7 @@ import { and, asc, desc, eq, gt, isNotNull, isNull, sql, type SQL } from "drizzl
 import { user } from "#core/context";
 import { read, type Tx } from "#core/db/index";
 import { statement } from "#core/db/statement";
+import { configuration } from "#core/configuration/configuration.sql";
 import { datastore, datastoreVersion } from "#core/datastore/datastore.sql";
 import { notFound } from "#core/error";
 import { isUuid, type ExternalKind } from "#core/id";
@@ -14,6 +15,8 @@ export interface Detail {
   instance: Instance;
   datastore: { name: string };
   version: { name: string; version: string; manager: string };
+  /** The attached group. */
+  configuration: { id: string; name: string } | null;
   /** The clouds' ids of its server and volume; null for those who may not see them. */
   serverId: string | null;
   volumeId: string | null;
@@ -29,6 +32,7 @@ const columns = (isAdmin: boolean) => ({
   instance,
   datastore: { name: datastore.name },
   version: { name: datastoreVersion.name, version: datastoreVersion.version, manager: datastoreVersion.manager },
+  configuration: { id: configuration.id, name: configuration.name },
   serverId: external("server", isAdmin),
   volumeId: external("volume", isAdmin),
 });
@@ -53,6 +57,7 @@ const select = (tx: Tx, isAdmin: boolean) =>
     .from(instance)
     .innerJoin(datastoreVersion, eq(datastoreVersion.id, instance.datastoreVersionId))
     .innerJoin(datastore, eq(datastore.id, datastoreVersion.datastoreId))
+    .leftJoin(configuration, eq(configuration.id, instance.configurationId))
     .$dynamic();
 
 const { placeholder } = sql;

@@ -2,6 +2,7 @@ import { externalId } from "#core/workflow/context";
 import { define, done, go, wait } from "#core/workflow/define";
 import { fault } from "#core/workflow/fault";
 import { finished } from "#core/workflow/guest";
+import { restingTask } from "#core/workflow/rest";
 
 export const updateAccess = define(
   "update_access",
@@ -11,10 +12,10 @@ export const updateAccess = define(
       network: "Sets who may reach the port.",
       engine: "The guest sets who may log in.",
     },
-    settle: (c, outcome) =>
+    settle: async (c, outcome) =>
       outcome === "done"
-        ? { task: "NONE", access: c.operation.input.access ?? {} }
-        : { task: outcome === "cancelled" ? "NONE" : "UPDATING_ERROR", ...fault(c, outcome) },
+        ? { task: await restingTask(c), access: c.operation.input.access ?? {} }
+        : { task: outcome === "cancelled" ? await restingTask(c) : "UPDATING_ERROR", ...fault(c, outcome) },
   },
   {
     network: async (c) => {

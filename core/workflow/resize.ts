@@ -1,8 +1,10 @@
 import { release } from "#core/quota/index";
 import { externalId, flavorOf, type Context } from "#core/workflow/context";
+import { overridesOf } from "#core/instance/overrides";
 import { define, done, go, wait, type Patch } from "#core/workflow/define";
 import { fault } from "#core/workflow/fault";
 import { finished } from "#core/workflow/guest";
+import { restingTask } from "#core/workflow/rest";
 import type { Outcome } from "#core/operation/operation.sql";
 
 /** The flavor or size a run was asked for; the API never begins one without it. */
@@ -24,7 +26,7 @@ export const resizeFlavor = define(
     rollback: "revert_server",
     settle: async (c, outcome) => {
       const flavorId = wanted(c.operation.input.flavorId, "flavorId");
-      if (outcome === "done") return { task: "NONE", flavorId };
+      if (outcome === "done") return { task: await restingTask(c), flavorId };
       const [from, to] = await Promise.all([flavorOf(c.instance.flavorId), flavorOf(flavorId)]);
       return unchanged(c, outcome, { ram: to.ramMb - from.ramMb });
     },
@@ -37,7 +39,7 @@ export const resizeFlavor = define(
     },
     engine: async (c) => {
       const { ramMb } = await flavorOf(wanted(c.operation.input.flavorId, "flavorId"));
-      return (await finished(c, "engine", "configure", { memoryMb: ramMb })) && c.instance.serviceStatus === "healthy"
+      return (await finished(c, "engine", "configure", { memoryMb: ramMb, overrides: await overridesOf(c.instance.configurationId) })) && c.instance.serviceStatus === "healthy"
         ? done()
         : wait(5);
     },
@@ -60,9 +62,9 @@ export const resizeVolume = define(
       volume: "Grows the volume.",
       file_system: "The guest grows the file system on it.",
     },
-    settle: (c, outcome) => {
+    settle: async (c, outcome) => {
       const volumeGb = wanted(c.operation.input.volumeGb, "volumeGb");
-      if (outcome === "done") return { task: "NONE", volumeGb };
+      if (outcome === "done") return { task: await restingTask(c), volumeGb };
       return unchanged(c, outcome, { volumes: volumeGb - c.instance.volumeGb });
     },
   },
@@ -80,5 +82,5 @@ export const resizeVolume = define(
 /** The instance keeps its shape and gets back the quota that the new one had reserved. */
 async function unchanged(c: Context, outcome: Outcome, reserved: Parameters<typeof release>[1]): Promise<Patch> {
   await release(c.instance.projectId, reserved);
-  return { task: "NONE", ...fault(c, outcome) };
+  return { task: await restingTask(c), ...fault(c, outcome) };
 }

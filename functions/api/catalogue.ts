@@ -7,13 +7,21 @@ import { flavorView } from "#functions/api/views/flavor";
 
 const active = (store: Datastore.Datastore) => store.versions.filter((version) => version.active);
 
-const store = async (call: Call) => Datastore.pick(await Datastore.list(), param(call, "datastore"));
+export const store = async (call: Call) => Datastore.pick(await Datastore.list(), param(call, "datastore"));
 
 /** The version that a path names, whatever the datastore beside it is called. */
 async function versionAnywhere(call: Call) {
   const wanted = param(call, "version");
   const versions = (await Datastore.list()).flatMap((one) => one.versions);
   const found = versions.find((one) => one.id === wanted.toLowerCase()) ?? versions.find((one) => one.name === wanted);
+  if (!found) throw badRequest(`Datastore version '${wanted}' cannot be found.`, { reason: "datastore.version_unknown" });
+  return found;
+}
+
+/** The version with the id in the path. An unknown one is 400 here, unlike below a datastore (contract §4.2). */
+export async function byId(call: Call) {
+  const wanted = param(call, "version");
+  const found = (await Datastore.list()).flatMap((one) => one.versions).find((one) => one.id === wanted.toLowerCase());
   if (!found) throw badRequest(`Datastore version '${wanted}' cannot be found.`, { reason: "datastore.version_unknown" });
   return found;
 }
@@ -40,14 +48,7 @@ export const catalogue = {
   "GET /datastores/{datastore}/versions/{version}": async (call) => ({
     version: versionView(Datastore.pickVersion(await store(call), param(call, "version")), call),
   }),
-  "GET /datastores/versions/{version}": async (call) => {
-    const stores = await Datastore.list();
-    const wanted = param(call, "version");
-    const found = stores.flatMap((one) => one.versions).find((one) => one.id === wanted.toLowerCase());
-    // An unknown one is 400 here, unlike below a datastore (contract §4.2).
-    if (!found) throw badRequest(`Datastore version '${wanted}' cannot be found.`, { reason: "datastore.version_unknown" });
-    return { version: versionView(found, call) };
-  },
+  "GET /datastores/versions/{version}": async (call) => ({ version: versionView(await byId(call), call) }),
   "GET /datastores/{datastore}/versions/{version}/flavors": async (call) => {
     await versionAnywhere(call);
     return flavorViews(call);

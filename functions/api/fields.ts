@@ -40,6 +40,14 @@ export const nics = z
   .array(z.strictObject({ "net-id": uuid.optional(), network_id: uuid.optional(), subnet_id: uuid.optional(), ip_address: ipv4.optional() }))
   .max(1);
 
+/** Which datastore and version a request means. */
+export const datastoreChoice = z.strictObject({ type: nes.optional(), version: nes.optional(), version_number: nes.optional() });
+export const newChoice = (given: z.output<typeof datastoreChoice> | undefined) => ({
+  ...(given?.type !== undefined && { type: given.type }),
+  ...(given?.version !== undefined && { version: given.version }),
+  ...(given?.version_number !== undefined && { versionNumber: given.version_number }),
+});
+
 /** Bound of our own: every user costs milliseconds of hashing before the reply. */
 const MANY = 200;
 

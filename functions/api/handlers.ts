@@ -1,9 +1,11 @@
 import { actionRoutes } from "#functions/api/actions";
 import type { Handler } from "#functions/api/call";
 import { catalogue } from "#functions/api/catalogue";
+import { configurations } from "#functions/api/configurations";
 import { databases } from "#functions/api/databases";
 import { instances } from "#functions/api/instances";
 import { management } from "#functions/api/management";
+import { parameters } from "#functions/api/parameters";
 import { quotas } from "#functions/api/quotas";
 import { root } from "#functions/api/root";
 import type { RouteKey } from "#functions/api/routes";
@@ -17,6 +19,8 @@ export const handlers: Partial<Record<RouteKey, Handler>> = {
   ...users,
   ...root,
   ...catalogue,
+  ...configurations,
+  ...parameters,
   ...quotas,
   ...management,
 };

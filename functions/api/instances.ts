@@ -1,11 +1,14 @@
 import * as z from "zod";
 import { AppError, badRequest, notFound } from "#core/error";
+import * as Configuration from "#core/configuration/index";
+import * as Flavor from "#core/flavor/index";
 import * as Instance from "#core/instance/index";
 import type { Access, Nic } from "#core/instance/instance.sql";
+import { defaultsOf } from "#core/parameter/index";
 import { timeline } from "#core/operation/index";
-import { param, type Handler } from "#functions/api/call";
+import { param, type Call, type Handler } from "#functions/api/call";
 import { checkCarried } from "#functions/api/carried";
-import { cidrs, databases, flavorRef, nes, nics, users, uuid, volume } from "#functions/api/fields";
+import { cidrs, databases, datastoreChoice, flavorRef, nes, newChoice, nics, users, uuid, volume } from "#functions/api/fields";
 import { idMarker, limitOf } from "#functions/api/paging";
 import { parse } from "#functions/api/validation";
 import { detailed, listed, shown } from "#functions/api/views/instance";
@@ -21,13 +24,13 @@ const Create = z.object({
     name: nes,
     flavorRef: flavorRef.optional(),
     volume: volume.optional(),
-    datastore: z.strictObject({ type: nes.optional(), version: nes.optional(), version_number: nes.optional() }).optional(),
+    datastore: datastoreChoice.optional(),
     databases: databases.optional(),
     users: users.optional(),
     restorePoint: z.object({ backupRef: uuid }).optional(),
     replica_of: uuid.optional(),
     replica_count: z.int().min(1).max(3).optional(),
-    configuration: nes.optional(),
+    configuration: nes.transform((idOrHref) => idOrHref.split("/").at(-1) ?? "").optional(),
     availability_zone: nes.optional(),
     nics: nics.optional(),
     modules: z.array(z.object({ id: uuid })).optional(),
@@ -53,7 +56,6 @@ function refuse(wish: Create) {
     throw notYet("Creating a replica");
   }
   if (wish.restorePoint) throw notYet("Restoring a backup");
-  if (wish.configuration !== undefined) throw notYet("A configuration group");
   if (wish.modules && wish.modules.length > 0) throw notYet("Applying modules");
 }
 
@@ -67,17 +69,14 @@ const createInstance: Handler = async (call) => {
       name: wish.name,
       ...(wish.flavorRef !== undefined && { flavorId: wish.flavorRef }),
       ...(wish.volume && { volume: { sizeGb: wish.volume.size, ...(wish.volume.type && { type: wish.volume.type }) } }),
-      datastore: {
-        ...(wish.datastore?.type !== undefined && { type: wish.datastore.type }),
-        ...(wish.datastore?.version !== undefined && { version: wish.datastore.version }),
-        ...(wish.datastore?.version_number !== undefined && { versionNumber: wish.datastore.version_number }),
-      },
+      datastore: newChoice(wish.datastore),
       databases: (wish.databases ?? []).map(newDatabase),
       users: (wish.users ?? []).map(newUser),
       nics: (wish.nics ?? []).map(newNic),
       access: newAccess(wish.access),
       ...(wish.availability_zone !== undefined && { availabilityZone: wish.availability_zone }),
       ...(wish.locality !== undefined && { locality: wish.locality }),
+      ...(wish.configuration !== undefined && { configuration: wish.configuration }),
       ...(wish.region_name !== undefined && { region: wish.region_name }),
     },
     call.config,
@@ -146,18 +145,28 @@ const update =
     // The name is changed even if the second part fails then (contract §2.3).
     if (wish.name !== undefined) await Instance.rename(id, wish.name);
     if ("access" in wish && wish.access) return Instance.updateAccess(id, newAccess(wish.access));
-    if (others.length > 0 || wish.name === undefined) await changeOther(id, others[0], wish);
+    if (others.length > 0 || wish.name === undefined) await changeOther(call, others[0], wish.configuration);
   };
 
-async function changeOther(id: string, key: string | undefined, wish: { configuration?: string | null | undefined }) {
+async function changeOther(call: Call, key: string | undefined, group: string | null | undefined) {
+  const id = param(call, "id");
+  // No key at all means detach as well: gophercloud sends it so (contract §2.3).
+  if (key === "configuration" || key === undefined) return group ? Configuration.attach(id, group, call.reach) : Configuration.detach(id, call.reach);
   const row = await Instance.loaded(id);
   if (key === "replica_of" || key === "slave_of") {
     throw Instance.obstacle(row) ?? badRequest(`Instance ${row.id} is not a replica.`, { reason: "replica.none" });
   }
-  if (key === "datastore_version") throw notYet("Upgrading an instance");
-  // No group can be attached, so that detaching one changes nothing (contract §5.2).
-  if (typeof wish.configuration === "string") throw notYet("Attaching a configuration group");
+  throw notYet("Upgrading an instance");
 }
+
+/** What the platform sets by itself for an instance of this version and size, whatever its group says. */
+const showDefaults: Handler = async (call) => {
+  await Instance.loaded(param(call, "id"));
+  const { instance, version } = await Instance.get(param(call, "id"));
+  const flavor = await Flavor.find(instance.flavorId);
+  const values = defaultsOf(version.manager, { memoryMb: flavor?.ramMb ?? 0, volumeGb: instance.volumeGb });
+  return { instance: { configuration: values } };
+};
 
 const showOperations: Handler = async (call) => {
   const { instance } = await Instance.get(param(call, "id"), { deleted: true });
@@ -174,5 +183,6 @@ export const instances = {
   "PUT /instances/{id}": update(Put),
   "PATCH /instances/{id}": update(Patch),
   "DELETE /instances/{id}": deleteInstance,
+  "GET /instances/{id}/configuration": showDefaults,
   "GET /instances/{id}/operations": showOperations,
 } satisfies Record<string, Handler>;

@@ -245,7 +245,7 @@ test.each<[string, unknown, number, RegExp]>([
   ["PUT", { instance: {} }, 202, /^$/],
   ["PUT", { instance: { configuration: null } }, 202, /^$/],
   ["PATCH", { instance: { configuration: null } }, 202, /^$/],
-  ["PUT", { instance: { configuration: nobody } }, 501, /configuration group/],
+  ["PUT", { instance: { configuration: nobody } }, 404, /Configuration group/],
   ["PUT", { instance: { configuration: "http://x/1" } }, 400, /configuration/],
   ["PUT", { instance: { replica_of: "" } }, 400, /is not a replica/],
   ["PATCH", { instance: { slave_of: null } }, 400, /is not a replica/],

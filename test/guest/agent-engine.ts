@@ -47,7 +47,8 @@ export class World {
     if (this.failing.delete(method)) throw new Error(`${method} failed`);
   }
 
-  up() {
+  up({ overrides = {} }: Settings) {
+    if (!this.isRunning && "fatal" in overrides) throw new Error("fatal cannot be together with another");
     if (this.failingStarts > 0) {
       this.failingStarts--;
       throw new Error("could not bind");
@@ -76,7 +77,7 @@ export class MemoryEngine implements Engine {
   }
   async start(settings: Settings) {
     await this.#world.enter("start");
-    this.#world.up();
+    this.#world.up(settings);
     this.#world.settings = settings;
   }
   async stop() {
@@ -86,12 +87,22 @@ export class MemoryEngine implements Engine {
   async restart(settings: Settings) {
     await this.#world.enter("restart");
     this.#world.crash();
-    this.#world.up();
+    this.#world.up(settings);
     this.#world.settings = settings;
   }
   async applyAccess(settings: Settings) {
     await this.#online("applyAccess");
     this.#world.settings = settings;
+  }
+  async check({ overrides = {} }: Settings) {
+    await this.#world.enter("check");
+    if ("invalid" in overrides) throw new Error("invalid: no such parameter");
+  }
+  async applyConfiguration(settings: Settings) {
+    await this.check(settings);
+    await this.#online("applyConfiguration");
+    this.#world.settings = settings;
+    return Object.keys(settings.overrides ?? {}).filter((name) => name.startsWith("static"));
   }
   async installCertificate(certificate: string) {
     await this.#world.enter("installCertificate");

@@ -37,6 +37,10 @@ class ProcessEngine implements Engine {
     await this.stop();
     await this.start();
   }
+  async check() {}
+  async applyConfiguration() {
+    return [];
+  }
   async health(): Promise<Health> {
     return this.#alive() ? "healthy" : "crashed";
   }

@@ -12,7 +12,7 @@ export { serverPid, stopServer } from "#core/engine/postgresql/process";
 
 const run = promisify(execFile);
 /** Nothing of our own environment reaches a server. */
-const environment = { LC_ALL: "C", PATH: "/usr/bin:/bin", TZ: "UTC" };
+export const environment = { LC_ALL: "C", PATH: "/usr/bin:/bin", TZ: "UTC" };
 
 /** The uid and gid a server's processes and files have; absent = the caller's own. */
 export interface User {

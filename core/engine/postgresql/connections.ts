@@ -18,7 +18,7 @@ const longestSocketPath = 100;
 
 /**
  * Given at the start of every session of the agent's, and so above what the owner of a database
- * may have set for it with ALTER DATABASE. No name means anything but PostgreSQL's own, nothing of the
+ * may have set for it with ALTER DATABASE, and a configuration group for all. No name means anything but PostgreSQL's own, nothing of the
  * session shows in statistics or logs (verifiers pass through), and no lock is awaited for ever.
  */
 const parameters = {
@@ -40,24 +40,38 @@ const parameters = {
   log_statement: "none",
   log_duration: "off",
   log_min_duration_statement: "-1",
+  log_min_duration_sample: "-1",
+  log_transaction_sample_rate: "0",
   log_min_error_statement: "panic",
   debug_print_parse: "off",
+  debug_print_rewritten: "off",
+  debug_print_plan: "off",
+  exit_on_error: "off",
+  array_nulls: "on",
+  transform_null_equals: "off",
+  session_replication_role: "origin",
   icu_validation_level: "error",
 };
-const options = Object.entries(parameters)
-  .map(([name, value]) => `-c ${name}=${value.replaceAll(" ", "\\ ")}`)
-  .join(" ");
+/** A server that does not know a parameter refuses the session. */
+const since17 = { transaction_timeout: "0" };
+
+const optionsFor = (major: number) =>
+  Object.entries(major >= 17 ? { ...parameters, ...since17 } : parameters)
+    .map(([name, value]) => `-c ${name}=${value.replaceAll(" ", "\\ ")}`)
+    .join(" ");
 
 /** The agent's way into its server: as the superuser, over the private socket. */
 export class Connections {
   readonly #path: string;
   readonly #passwordFile: string;
+  readonly #versionFile: string;
   readonly #clock: Clock;
   #main: Sql | undefined;
 
   constructor(machine: Machine, files: Layout, clock: Clock) {
     this.#path = join(machine.runDirectory, `.s.PGSQL.${machine.port}`);
     this.#passwordFile = files.superuser;
+    this.#versionFile = join(files.pgdata, "PG_VERSION");
     this.#clock = clock;
     if (Buffer.byteLength(this.#path) >= longestSocketPath) {
       throw new AppError("serviceUnavailable", `The path ${this.#path} is too long for a socket.`, { reason: "engine.socket", next: "Choose a shorter run directory.", final: true });
@@ -123,6 +137,7 @@ export class Connections {
   async #open(database: string, idle?: number): Promise<Sql> {
     const password = (await glance(this.#passwordFile))?.toString("utf8");
     if (password === undefined) throw new AppError("instanceFault", "The agent's password for the database server is gone.", { reason: "engine.damaged", final: true });
+    const options = optionsFor(Number((await glance(this.#versionFile))?.toString("utf8")));
     return postgres({
       path: this.#path,
       database,

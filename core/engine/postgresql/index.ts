@@ -3,6 +3,7 @@ import { writeLimits, type Engine, type Health, type Machine, type Settings } fr
 import { AppError, describe } from "#core/error";
 import { accessText, networks } from "#core/engine/postgresql/access";
 import { asRoot, hydrate, privateDirectory } from "#core/engine/postgresql/cluster";
+import { checkConfiguration, readable } from "#core/engine/postgresql/configuration";
 import { Connections } from "#core/engine/postgresql/connections";
 import { createDatabases, deleteDatabase, establish } from "#core/engine/postgresql/databases";
 import { place, placeIfNew } from "#core/engine/postgresql/files";
@@ -13,7 +14,7 @@ import { deleteUser } from "#core/engine/postgresql/removal";
 import { setAside, spend } from "#core/engine/postgresql/reserve";
 import { disableRoot, enableRoot } from "#core/engine/postgresql/root";
 import { Server } from "#core/engine/postgresql/server";
-import { settingsText } from "#core/engine/postgresql/settings";
+import { overridesText, settingsText } from "#core/engine/postgresql/settings";
 import { placeCertificate } from "#core/engine/postgresql/tls";
 import { VolumeMeter } from "#core/engine/postgresql/usage";
 import { changePasswords, createUsers, grant, revoke, updateUser } from "#core/engine/postgresql/users";
@@ -34,13 +35,13 @@ export function createPostgresql(machine: Machine, version: string, clock: Clock
   const server = new Server(machine, files, clock);
   const meter = new VolumeMeter(machine, clock);
   const user = asRoot() ? machine.engineUser : undefined;
-  const readable = user ? { mode: 0o640, gid: user.gid } : {};
   let volumeGb: number | undefined;
 
   async function configure(settings: Settings): Promise<void> {
     volumeGb = settings.volumeGb;
-    await place(files.access, accessText(settings.cidrs), readable);
-    await place(files.settings, settingsText(machine, files, settings), readable);
+    await place(files.access, accessText(settings.cidrs), readable(machine));
+    await place(files.overrides, overridesText(settings.overrides), readable(machine));
+    await place(files.settings, settingsText(machine, files, settings, files.overrides), readable(machine));
   }
 
   /** Resolves when new sessions come under the settings on disk: the postmaster has read them then, access rules and certificate too. */
@@ -75,7 +76,7 @@ export function createPostgresql(machine: Machine, version: string, clock: Clock
     } catch (error) {
       if (!describe(error).includes("No space left on device") || !(await spend(files.reserve))) throw error;
       log.error("the volume is full: the server starts with what was set aside", { error: describe(error) });
-      await placeIfNew(files.guard, guardText("closed"), readable);
+      await placeIfNew(files.guard, guardText("closed"), readable(machine));
       await server.start();
     }
   }
@@ -112,6 +113,18 @@ export function createPostgresql(machine: Machine, version: string, clock: Clock
             and not exists (select from unnest(string_to_array(${allowed}, ',')::inet[]) as net where client_addr <<= net)`,
       );
     },
+    async check(settings) {
+      await mustBeInitialised();
+      await checkConfiguration(machine, files, settings);
+    },
+    async applyConfiguration(settings) {
+      await mustBeInitialised();
+      await checkConfiguration(machine, files, settings);
+      await configure(settings);
+      await reload();
+      const waiting = await connections.fresh((sql) => sql<{ name: string }[]>`select lower(name) as name from pg_settings where pending_restart order by 1`);
+      return waiting.map(({ name }) => name);
+    },
     async installCertificate(certificate, key, ca) {
       await mustBeInitialised();
       await placeCertificate(machine, files, { certificate, key, ca });
@@ -136,7 +149,7 @@ export function createPostgresql(machine: Machine, version: string, clock: Clock
       // Before anything else: whoever fills the volume now does not wait for a file to be written.
       if (stricter || (before === "closed" && writes === "closed")) await endWriters(connections, "all");
       if (before === writes) return;
-      await placeIfNew(files.guard, guardText(writes), readable);
+      await placeIfNew(files.guard, guardText(writes), readable(machine));
       if (runs) await reload();
       if (stricter) await endWriters(connections, writes === "closed" ? "all" : "older");
     },

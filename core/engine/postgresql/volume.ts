@@ -20,6 +20,11 @@ export const layout = (volume: string) => ({
   marker: join(volume, "engine.json"),
   configuration: join(volume, "conf"),
   settings: join(volume, "conf", "postgresql.conf"),
+  /** What a configuration group sets; included by `settings`. */
+  overrides: join(volume, "conf", "overrides.conf"),
+  /** Both again, while the server is asked whether it would take them. */
+  candidate: join(volume, "conf", "candidate.conf"),
+  candidateOverrides: join(volume, "conf", "candidate-overrides.conf"),
   access: join(volume, "conf", "pg_hba.conf"),
   tls: join(volume, "conf", "tls.conf"),
   guard: join(volume, "conf", "guard.conf"),

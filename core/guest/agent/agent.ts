@@ -1,7 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { systemClock, type Clock } from "#core/clock";
-import type { Engine, Settings } from "#core/engine/engine";
+import type { Engine } from "#core/engine/engine";
 import { describe } from "#core/error";
 import { bounded } from "#core/guest/agent/bounded";
 import { JsonFile } from "#core/guest/agent/file";
@@ -10,7 +10,7 @@ import { Journal } from "#core/guest/agent/journal";
 import { Keys } from "#core/guest/agent/keys";
 import { Link } from "#core/guest/agent/link";
 import { lock } from "#core/lock";
-import { SettingsFile } from "#core/guest/agent/machine";
+import { SettingsFile, type Kept } from "#core/guest/agent/machine";
 import { Monitor } from "#core/guest/agent/monitor";
 import { Runner } from "#core/guest/agent/runner";
 import { Sequence } from "#core/guest/agent/sequence";
@@ -55,7 +55,7 @@ export class Agent {
   readonly #ending = new AbortController();
   #running: Promise<"refused" | "stopped"> | undefined;
 
-  private constructor(options: Required<AgentOptions>, unlock: () => Promise<void>, keys: Keys, sequence: Sequence, journal: Journal, settings: JsonFile<Settings | null>) {
+  private constructor(options: Required<AgentOptions>, unlock: () => Promise<void>, keys: Keys, sequence: Sequence, journal: Journal, settings: JsonFile<Kept | null>) {
     const { boot, engine, clock, random, version } = options;
     const changed = () => this.#sync.changed();
     this.#unlock = unlock;
@@ -80,7 +80,7 @@ export class Agent {
     const keys = await Keys.open(path("keys.json"), boot.generation, clock);
     const sequence = await Sequence.open(path("sequence.json"), clock);
     const journal = await Journal.open(path("journal.json"), boot.generation);
-    const settings = await JsonFile.open<Settings | null>(path("settings.json"), SettingsFile, null);
+    const settings = await JsonFile.open<Kept | null>(path("settings.json"), SettingsFile, null);
     return new Agent(options, unlock, keys, sequence, journal, settings);
   }
 

@@ -1,7 +1,9 @@
-import type { Engine, Settings } from "#core/engine/engine";
+import type { Engine } from "#core/engine/engine";
 import { AppError, describe } from "#core/error";
 import type { JsonFile } from "#core/guest/agent/file";
 import type { Tls } from "#core/guest/agent/keys";
+import type { Kept } from "#core/guest/agent/machine";
+import { rise } from "#core/guest/agent/rise";
 import type { Supervisor } from "#core/guest/agent/supervisor";
 import { jobs, PROTOCOL, type JobKind, type JobSpec } from "#core/guest/protocol";
 
@@ -9,7 +11,7 @@ import { jobs, PROTOCOL, type JobKind, type JobSpec } from "#core/guest/protocol
 export interface Host {
   engine: Engine;
   supervisor: Supervisor;
-  settings: JsonFile<Settings | null>;
+  settings: JsonFile<Kept | null>;
   /** The engine's certificate; undefined before enrolment. */
   tls: () => Tls | undefined;
 }
@@ -17,41 +19,79 @@ export interface Host {
 interface Handler<K extends JobKind> {
   /** Whether the server must take connections before the job begins. */
   online: boolean;
-  run(host: Host, spec: JobSpec<K>): Promise<void>;
+  run(host: Host, spec: JobSpec<K>): Promise<Done>;
+}
+
+/** What a job has to tell beside that it is done. */
+type Done = Record<string, unknown> | void;
+
+/** The settings with a change. */
+function changed(host: Host, change: Partial<Kept>): Kept {
+  const present = host.settings.value;
+  if (!present) throw new AppError("conflict", "The database server has not been set up", { reason: "engine.absent" });
+  return { ...present, ...change };
 }
 
 /** Changes the settings and keeps them, so that the next agent starts the server with them too. */
-async function adjust(host: Host, change: Partial<Settings>): Promise<Settings> {
-  const present = host.settings.value;
-  if (!present) throw new AppError("conflict", "The database server has not been set up", { reason: "engine.absent" });
-  const settings = { ...present, ...change };
+async function adjust(host: Host, change: Partial<Kept>): Promise<Kept> {
+  const settings = changed(host, change);
   await host.settings.update(settings);
   return settings;
 }
 
-async function restart(host: Host, change: Partial<Settings>): Promise<void> {
-  const settings = await adjust(host, change);
-  await host.supervisor.bring(() => host.engine.restart(settings));
+/** Has the server up, or throws; up with the settings it had before is a failure too (`up` answers with it), but not a loss. */
+async function bring(host: Host, up: () => Promise<AppError | undefined>): Promise<void> {
+  let leftOut: AppError | undefined;
+  await host.supervisor.bring(async () => {
+    leftOut = await up();
+  });
+  if (leftOut) throw leftOut;
 }
+
+/** `overrides` of a job: those of the attached group, as they are now. */
+const chosen = (overrides: Kept["overrides"]) => (overrides === undefined ? {} : { overrides });
 
 const handlers: { [K in JobKind]: Handler<K> } = {
   prepare: {
     online: false,
-    run: async ({ engine, supervisor, settings, tls }, { memoryMb, volumeGb, cidrs, databases, users }) => {
-      await supervisor.bring(async () => {
-        const wanted = { memoryMb, volumeGb, cidrs };
+    run: async (host, { memoryMb, volumeGb, cidrs, overrides, databases, users }) => {
+      const { engine, tls } = host;
+      await bring(host, async () => {
         await engine.initialise();
-        await settings.update(wanted);
-        await engine.start(wanted);
+        const leftOut = await rise(host, "start", { memoryMb, volumeGb, cidrs, ...chosen(overrides) });
         const pair = tls();
         if (pair) await engine.installCertificate(pair.certificate, pair.key, pair.ca);
+        return leftOut;
       });
       if (databases.length > 0) await engine.createDatabases({ databases });
       if (users.length > 0) await engine.createUsers({ users });
     },
   },
-  restart: { online: false, run: (host) => restart(host, {}) },
-  configure: { online: false, run: (host, { memoryMb }) => restart(host, { memoryMb }) },
+  restart: {
+    online: false,
+    run: async (host, { overrides }) => {
+      const settings = changed(host, chosen(overrides));
+      await bring(host, () => rise(host, "restart", settings));
+    },
+  },
+  configure: {
+    online: false,
+    run: async (host, { memoryMb, overrides }) => {
+      const settings = changed(host, { memoryMb, ...chosen(overrides) });
+      // What does not fit the new size is told before anything is stopped.
+      await host.engine.check(settings);
+      await bring(host, () => rise(host, "restart", settings));
+    },
+  },
+  apply_configuration: {
+    online: true,
+    run: async (host, { overrides }) => {
+      const settings = changed(host, { overrides });
+      const restartRequired = await host.engine.applyConfiguration(settings);
+      await host.settings.update(settings);
+      return { restartRequired };
+    },
+  },
   grow_volume: { online: false, run: async (host, { volumeGb }) => host.engine.applyAccess(await adjust(host, { volumeGb })) },
   access: { online: true, run: async (host, { cidrs }) => host.engine.applyAccess(await adjust(host, { cidrs })) },
   create_databases: { online: true, run: ({ engine }, spec) => engine.createDatabases(spec) },
@@ -76,14 +116,14 @@ const isKind = (kind: string): kind is JobKind => Object.hasOwn(jobs, kind);
  * Does one job. A crash of the server in its middle is waited out and the job done again, as
  * every kind is idempotent. Throws AppError, or the engine's own error.
  */
-export async function perform(host: Host, kind: string, spec: Record<string, unknown>): Promise<void> {
+export async function perform(host: Host, kind: string, spec: Record<string, unknown>): Promise<Done> {
   if (!isKind(kind)) {
     throw new AppError("badRequest", `This agent knows no job "${kind.slice(0, 64)}"; it speaks protocol ${PROTOCOL}`, { reason: "job.unknown" });
   }
-  await run(host, kind, spec);
+  return run(host, kind, spec);
 }
 
-async function run<K extends JobKind>(host: Host, kind: K, spec: Record<string, unknown>): Promise<void> {
+async function run<K extends JobKind>(host: Host, kind: K, spec: Record<string, unknown>): Promise<Done> {
   const handler: Handler<K> = handlers[kind];
   const parsed = jobs[kind].safeParse(spec);
   if (!parsed.success) {

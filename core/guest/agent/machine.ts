@@ -1,5 +1,6 @@
 import * as z from "zod";
 import type { Machine, Settings } from "#core/engine/engine";
+import type { Overrides } from "#core/parameter/fact";
 
 /** `machine.json`, as whoever starts the agent writes it. */
 export const MachineFile = z.object({
@@ -13,7 +14,21 @@ export const MachineFile = z.object({
   engineUser: z.object({ uid: z.number().int().nonnegative(), gid: z.number().int().nonnegative() }).exactOptional(),
 }) satisfies z.ZodType<Machine>;
 
+/** The settings the server shall run with. */
+export interface Kept extends Settings {
+  /** The overrides it last came up with; absent = none. */
+  proven?: Overrides;
+}
+
+const OverridesFile = z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]));
+
 /** `settings.json` in the state directory; null until the first `prepare`. */
 export const SettingsFile = z
-  .object({ memoryMb: z.number(), volumeGb: z.number(), cidrs: z.array(z.string()).nullable() })
-  .nullable() satisfies z.ZodType<Settings | null>;
+  .object({
+    memoryMb: z.number(),
+    volumeGb: z.number(),
+    cidrs: z.array(z.string()).nullable(),
+    overrides: OverridesFile.exactOptional(),
+    proven: OverridesFile.exactOptional(),
+  })
+  .nullable() satisfies z.ZodType<Kept | null>;

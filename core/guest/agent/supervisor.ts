@@ -1,10 +1,12 @@
 import type { Clock } from "#core/clock";
-import type { Engine, Settings } from "#core/engine/engine";
+import type { Engine } from "#core/engine/engine";
 import { AppError, describe } from "#core/error";
 import { Backoff } from "#core/guest/agent/backoff";
 import { bounded } from "#core/guest/agent/bounded";
 import type { JsonFile } from "#core/guest/agent/file";
 import type { Tls } from "#core/guest/agent/keys";
+import type { Kept } from "#core/guest/agent/machine";
+import { rise } from "#core/guest/agent/rise";
 import type { Report } from "#core/guest/protocol";
 import type { Random } from "#core/id";
 import { log } from "#core/log";
@@ -24,7 +26,7 @@ const healthTimeoutMs = 10_000;
  */
 export class Supervisor {
   readonly #engine: Engine;
-  readonly #settings: JsonFile<Settings | null>;
+  readonly #settings: JsonFile<Kept | null>;
   readonly #clock: Clock;
   readonly #backoff: Backoff;
   readonly #changed: () => void;
@@ -38,7 +40,7 @@ export class Supervisor {
   #waiting: (() => void)[] = [];
 
   /** `changed` is called when the status is another. Settings on disk are the wish that the server runs. */
-  constructor(engine: Engine, settings: JsonFile<Settings | null>, clock: Clock, random: Random, changed: () => void) {
+  constructor(engine: Engine, settings: JsonFile<Kept | null>, clock: Clock, random: Random, changed: () => void) {
     this.#engine = engine;
     this.#settings = settings;
     this.#clock = clock;
@@ -61,7 +63,7 @@ export class Supervisor {
     const settings = this.#settings.value;
     if (!settings || !(await this.#engine.initialised())) return;
     await this.bring(async () => {
-      await this.#engine.start(settings);
+      await this.#start(settings);
       if (tls) await this.#engine.installCertificate(tls.certificate, tls.key, tls.ca);
     }).catch((error: unknown) => log.error("the engine did not start", { error: describe(error) }));
   }
@@ -127,6 +129,11 @@ export class Supervisor {
     this.#ending.abort();
   }
 
+  /** What a start had to leave out is in the log; the next restart that is asked for tells it to the user. */
+  async #start(settings: Kept): Promise<void> {
+    await rise({ engine: this.#engine, settings: this.#settings }, "start", settings);
+  }
+
   #alone<T>(work: () => Promise<T>): Promise<T> {
     const result = this.#lane.then(() => {
       if (this.#ending.signal.aborted) throw new AppError("serviceUnavailable", "The agent is stopping", { reason: "agent.stopping" });
@@ -168,7 +175,7 @@ export class Supervisor {
         await this.#alone(async () => {
           const settings = this.#settings.value;
           if (epoch !== this.#epoch || !settings) return;
-          await this.#engine.start(settings);
+          await this.#start(settings);
           log.info("the engine is back");
           this.#up(epoch);
         });

@@ -53,6 +53,7 @@ export function detailed(detail: Detail, call: Call) {
     created: stamp(instance.createdAt),
     updated: stamp(instance.updatedAt),
     service_status_updated: stamp(instance.serviceStatusAt),
+    ...(detail.configuration && { configuration: { ...detail.configuration, links: call.links.of("configurations", detail.configuration.id) } }),
     ...faultOf(detail, call),
     ...(isAdmin && { server_id: detail.serverId, volume_id: detail.volumeId, encrypted_rpc_messaging: true }),
   };
