@@ -42,7 +42,7 @@ test.each(offered)("%s without a token, or with one that has ended, is a 401", a
 test.each(offered)("%s answers those who may as the contract says, and refuses the others", async (key, row) => {
   for (const person of ["member", "admin", "reader", "other"] as const) {
     const refusal = refusalOf(key, row, person);
-    const id = refusal ? still : key.includes("{id}") && !row.at ? await fixture() : nobody;
+    const id = refusal ? still : key.includes("{id}") && !row.at ? await (row.of === "group" ? group() : fixture()) : nobody;
     if (row.before && !refusal) await api.ask("member", fill(row.before, id, row));
     const reply = await api.ask(person, fill(key, id, row), sent(row));
     if (refusal) expect([person, reply.status, Object.keys(reply.json)]).toEqual([person, ...refusal]);
@@ -76,3 +76,9 @@ function fill(key: string, id: string, row: Row): string {
 
 /** An instance of the member's with a database and a user that may use it. */
 const fixture = () => api.active({ databases: [{ name: "app" }], users: [{ name: "alice", password: "secret", databases: [{ name: "app" }] }] });
+
+/** A configuration group of the member's. */
+async function group(): Promise<string> {
+  const reply = await api.ask("member", "POST /configurations", { body: { configuration: { name: "tuned", values: { max_connections: 50 } } } });
+  return (reply.json as unknown as { configuration: { id: string } }).configuration.id;
+}

@@ -12,6 +12,8 @@ export interface Row {
   body?: unknown;
   /** Values of the path's parameters, where they are not those of the fixture. */
   at?: Record<string, string>;
+  /** What `{id}` names: an instance, unless it says otherwise. */
+  of?: "group";
   /** Asked by the member first. */
   before?: string;
 }
@@ -20,6 +22,7 @@ const row = (no: number, who: Route["who"], status: number, reply?: Row["reply"]
 /** Shrinks: a route that answers something else than 501 must leave. */
 const pending = (no: number, who: Route["who"], status: number): Row => row(no, who, status, "pending");
 const version = nameId("postgresql", "17");
+const rule = { restart_required: 0, data_type: "integer", min_size: 64, max_size: 1000 };
 
 export const contract = {
   "GET /": row(1, "nobody", 200, "versions"),
@@ -33,7 +36,7 @@ export const contract = {
   "DELETE /instances/{id}": row(9, "owner", 202),
   "POST /instances/{id}/action": row(10, "owner", 202, undefined, { body: { restart: {} } }),
   "GET /instances/{id}/backups": pending(11, "owner", 200),
-  "GET /instances/{id}/configuration": pending(12, "owner", 200),
+  "GET /instances/{id}/configuration": row(12, "owner", 200, "defaults"),
   "GET /instances/{id}/log": pending(13, "owner", 200),
   "POST /instances/{id}/log": pending(14, "owner", 200),
   "GET /instances/{id}/ssl": pending(15, "owner", 200),
@@ -55,10 +58,10 @@ export const contract = {
   "GET /datastores/versions/{version}": row(31, "any", 200, "datastoreVersion"),
   "GET /datastores/{datastore}/versions/{version}/flavors": row(32, "any", 200, "flavors"),
   "GET /datastores/{datastore}/versions/{version}/volume-types": row(33, "any", 200, "volumeTypes"),
-  "GET /datastores/{datastore}/versions/{version}/parameters": pending(34, "any", 200),
-  "GET /datastores/{datastore}/versions/{version}/parameters/{parameter}": pending(35, "any", 200),
-  "GET /datastores/versions/{version}/parameters": pending(36, "any", 200),
-  "GET /datastores/versions/{version}/parameters/{parameter}": pending(37, "any", 200),
+  "GET /datastores/{datastore}/versions/{version}/parameters": row(34, "any", 200, "parameters"),
+  "GET /datastores/{datastore}/versions/{version}/parameters/{parameter}": row(35, "any", 200, "parameter"),
+  "GET /datastores/versions/{version}/parameters": row(36, "any", 200, "parameters"),
+  "GET /datastores/versions/{version}/parameters/{parameter}": row(37, "any", 200, "parameter"),
   "GET /flavors": row(38, "any", 200, "flavors"),
   "GET /flavors/{id}": row(39, "any", 200, "flavor", { at: { id: "1" } }),
   "GET /limits": row(40, "any", 200, "limits"),
@@ -69,13 +72,13 @@ export const contract = {
   "GET /backup_strategies": pending(45, "any", 200),
   "POST /backup_strategies": pending(46, "any", 202),
   "DELETE /backup_strategies": pending(47, "any", 202),
-  "GET /configurations": pending(48, "any", 200),
-  "POST /configurations": pending(49, "any", 200),
-  "GET /configurations/{id}": pending(50, "owner", 200),
-  "PUT /configurations/{id}": pending(51, "owner", 202),
-  "PATCH /configurations/{id}": pending(52, "owner", 200),
-  "DELETE /configurations/{id}": pending(53, "owner", 202),
-  "GET /configurations/{id}/instances": pending(54, "owner", 200),
+  "GET /configurations": row(48, "any", 200, "groups"),
+  "POST /configurations": row(49, "any", 200, "group", { body: { configuration: { name: "tuned", values: { max_connections: 50 } } } }),
+  "GET /configurations/{id}": row(50, "owner", 200, "group", { of: "group" }),
+  "PUT /configurations/{id}": row(51, "owner", 202, undefined, { of: "group", body: { configuration: { name: "other", values: { work_mem: "8MB" } } } }),
+  "PATCH /configurations/{id}": row(52, "owner", 200, undefined, { of: "group", body: { configuration: { values: { work_mem: "16MB" } } } }),
+  "DELETE /configurations/{id}": row(53, "owner", 202, undefined, { of: "group" }),
+  "GET /configurations/{id}/instances": row(54, "owner", 200, "groupInstances", { of: "group" }),
   "GET /modules": pending(55, "any", 200),
   "POST /modules": pending(56, "any", 200),
   "GET /modules/{id}": pending(57, "owner", 200),
@@ -115,11 +118,11 @@ export const contract = {
   "POST /mgmt/clusters/{id}/action": pending(90, "admin!", 202),
   "GET /mgmt/quotas/{project}": row(91, "any", 200, "quotas"),
   "PUT /mgmt/quotas/{project}": row(92, "admin!", 200, "quotasSet", { body: { quotas: { instances: 1000 } } }),
-  "GET /mgmt/datastores/versions/{version}/parameters": pending(93, "admin!", 200),
-  "POST /mgmt/datastores/versions/{version}/parameters": pending(94, "admin!", 200),
-  "GET /mgmt/datastores/versions/{version}/parameters/{parameter}": pending(95, "admin!", 200),
-  "PUT /mgmt/datastores/versions/{version}/parameters/{parameter}": pending(96, "admin!", 200),
-  "DELETE /mgmt/datastores/versions/{version}/parameters/{parameter}": pending(97, "admin!", 204),
+  "GET /mgmt/datastores/versions/{version}/parameters": row(93, "admin!", 200, "managedParameters"),
+  "POST /mgmt/datastores/versions/{version}/parameters": row(94, "admin!", 200, "managedParameter", { body: { "configuration-parameter": { ...rule, name: "app.made_here" } } }),
+  "GET /mgmt/datastores/versions/{version}/parameters/{parameter}": row(95, "admin!", 200, "managedParameter"),
+  "PUT /mgmt/datastores/versions/{version}/parameters/{parameter}": row(96, "admin!", 200, "managedParameter", { body: { "configuration-parameter": { ...rule, name: "work_mem" } } }),
+  "DELETE /mgmt/datastores/versions/{version}/parameters/{parameter}": row(97, "admin!", 204, undefined, { at: { version, parameter: "commit_delay" } }),
   "GET /mgmt/datastore-versions": pending(98, "admin!", 200),
   "POST /mgmt/datastore-versions": pending(99, "admin!", 202),
   "GET /mgmt/datastore-versions/{id}": pending(100, "admin!", 200),
@@ -129,4 +132,4 @@ export const contract = {
 } satisfies Record<RouteKey, Row>;
 
 /** Values of path parameters that every fixture has; `{id}` is its instance. */
-export const fixed: Record<string, string> = { datastore: "postgresql", version, user: "alice", database: "app", project: "p1", parameter: "x" };
+export const fixed: Record<string, string> = { datastore: "postgresql", version, user: "alice", database: "app", project: "p1", parameter: "work_mem" };

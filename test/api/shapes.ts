@@ -97,6 +97,21 @@ const rate = z.strictObject({
   remaining: count,
   nextAvailable: z.string().regex(/Z$/),
 });
+const words = z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]));
+const groupListed = {
+  id: z.uuid(),
+  name: z.string(),
+  description: z.string().nullable(),
+  created: time,
+  updated: time,
+  datastore_version_id: z.uuid(),
+  datastore_name: z.string(),
+  datastore_version_name: z.string(),
+};
+const group = z.strictObject({ ...groupListed, datastore_version_number: z.string(), values: words, instance_count: count });
+const ruled = { name: z.string(), datastore_version_id: z.uuid(), restart_required: z.boolean(), type: z.string() };
+const parameter = z.strictObject({ ...ruled, min: z.number().optional(), max: z.number().optional(), unit: z.string().optional(), allowed_values: z.array(z.string()).optional() });
+const managedParameter = z.strictObject({ ...ruled, min_size: z.number().optional(), max_size: z.number().optional() });
 const operation = z.looseObject({ id: z.uuid(), kind: z.string(), status: z.string(), created: time, updated: time, error: z.object({}).nullable(), steps: z.array(z.object({})) });
 
 /** By the name a row of the contract table uses. */
@@ -124,6 +139,14 @@ export const shapes = {
   rootHistory: () => one("root_history", z.strictObject({ id: z.uuid(), enabled: z.union([time, z.literal("Never")]), user: z.string() })),
   quotas: () => one("quotas", z.array(z.strictObject({ resource: z.string(), in_use: count, reserved: count, limit: amounts }))),
   quotasSet: () => one("quotas", z.strictObject({ instances: amounts })),
+  defaults: () => one("instance", z.strictObject({ configuration: words })),
+  groups: () => list("configurations", z.strictObject(groupListed)),
+  group: () => one("configuration", group),
+  groupInstances: () => list("instances", z.strictObject({ id: z.uuid(), name: z.string() })),
+  parameters: () => one("configuration-parameters", z.array(parameter)),
+  parameter: () => parameter,
+  managedParameters: () => one("configuration-parameters", z.array(managedParameter)),
+  managedParameter: () => managedParameter,
   operations: () => one("operations", z.array(operation)),
   notImplemented: () => one("notImplemented", z.strictObject({ code: z.literal(501), message: z.string() })),
 } satisfies Record<string, (reader: Reader) => z.ZodType>;
