@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { createTask } from "#functions/workflow/task";
 import type { Server } from "#core/driver/compute";
 import type { Fault } from "#core/driver/fake/faults";
@@ -18,6 +18,8 @@ beforeAll(async () => {
   world = await createWorld();
 });
 afterAll(() => world.close());
+// Waiting to a deadline is hundreds of looks, which a loaded machine takes its time for.
+vi.setConfig({ testTimeout: 120_000 });
 
 const inject = (...faults: Fault[]): Act => ({ cloud }) => faults.forEach((fault) => cloud.inject(fault));
 const cannot = (kind: JobKind): Act => (w) => void w.cannot.add(kind);
