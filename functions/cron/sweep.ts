@@ -25,11 +25,14 @@ export interface SweepDeps {
 
 /** A delete that failed is tried again after this long, until it succeeds. */
 const REDELETE_SECONDS = 60;
+/** A guest of a running server that was not heard of for so long is counted as silent; it shows ERROR well before. */
+export const SILENT_SECONDS = 300;
 
 /**
  * Once a minute, and at once at a local start: sends what is still unsent, drives runs that
  * nobody drives, repeats failed deletes, looks whether servers are still what we think, and removes
- * what appeared after its instance was gone.
+ * what appeared after its instance was gone. What a person should hear of it says with a count; in the
+ * cloud the alarms read these lines (`functions/aws/stack/alarms.ts`).
  * Each part runs though another failed.
  */
 export const createSweep =
@@ -49,6 +52,10 @@ export const createSweep =
       await part("overdue", async () => {
         const count = await overdue();
         if (count > 0) log.error("operations are overdue", { count });
+      });
+      await part("guests", async () => {
+        const count = await silent();
+        if (count > 0) log.error("guests are silent", { count });
       });
     });
 
@@ -111,4 +118,16 @@ async function observe({ compute }: Workshop) {
         .where(and(inArray(instance.id, ids), eq(instance.task, "NONE"), ne(instance.serverState, serverState))),
     );
   }
+}
+
+/** How many guests have not reported though nothing is being done to their instance and its server runs. */
+async function silent(): Promise<number> {
+  const before = new Date(now().getTime() - SILENT_SECONDS * 1000);
+  const [row] = await read((tx) =>
+    tx
+      .select({ count: sql<number>`count(*)::int` })
+      .from(instance)
+      .where(and(isNull(instance.deletedAt), eq(instance.task, "NONE"), eq(instance.serverState, "ACTIVE"), lt(instance.serviceStatusAt, before))),
+  );
+  return row?.count ?? 0;
 }
