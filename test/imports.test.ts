@@ -27,6 +27,7 @@ const rules: { from: RegExp; to: RegExp[] }[] = [
   { from: /^core\/configuration\//, to: [shared, /^#core\/(db|configuration|instance|datastore|parameter)\//, /^#core\/guest\/client$/] },
   { from: /^core\/instance\//, to: [shared, /^#core\/(db|instance|datastore|flavor|quota|operation|parameter)\//, /^#core\/configuration\/configuration\.sql$/, /^#core\/guest\/(client|protocol|scram)$/] },
   { from: /^functions\/(api|guest|queue|workflow|cron|migrate)\/index\.ts$/, to: [shared, /^#functions\/aws\//, /^#functions\/(api|guest)\/app$/, /^#functions\/(queue\/operations|workflow\/(step|task)|cron\/sweep)$/, /^#core\/(identity\/keystone|db\/migrate)$/] },
+  { from: /^functions\/aws\/stack\//, to: [shared, /^#functions\/aws\/(stack\/[a-z]+|environment)$/, /^#core\/workflow\/(asl|context|index)$/] },
   { from: /^functions\/aws\//, to: [shared, /^#functions\/(aws\/.*|queue\/publisher)$/, /^#core\/(db|operation)\//, /^#core\/(guest\/client|workflow\/(context|run))$/] },
   { from: /^functions\/api\//, to: [shared, /^#functions\/api\//, /^#core\/(db|instance|configuration|datastore|flavor|parameter|quota|operation)\//, /^#core\/guest\/client$/] },
   { from: /^functions\/guest\//, to: [shared, /^#functions\/guest\//, /^#core\/db\/index$/, /^#core\/guest\/(server|protocol|client)$/] },
