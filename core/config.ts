@@ -17,7 +17,7 @@ export const Config = z.object({
   /** Largest volume one instance may ask for, GB. */
   COFFER_MAX_VOLUME_SIZE_GB: z.coerce.number().int().min(1).default(10),
   COFFER_PAGE_SIZE: z.coerce.number().int().min(1).max(1000).default(20),
-  /** A guest silent for longer shows operating_status ERROR. */
+  /** A guest that is heard of this much later than it was told to report shows operating_status ERROR. */
   COFFER_HEARTBEAT_STALE_SECONDS: z.coerce.number().min(1).default(90),
   /** How long a reply waits for the guest where the contract says the work is done before it. */
   COFFER_GUEST_WAIT_MS: z.coerce.number().min(0).default(15_000),

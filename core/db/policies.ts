@@ -18,6 +18,7 @@ grant select on installation, flavor, datastore, datastore_version to coffer_app
 grant select, insert, update on instance, configuration, operation, outbox, guest_job, root_history, quota, quota_usage to coffer_app;
 grant select, insert, update on datastore_parameter to coffer_app;
 grant select on operation_step, resource to coffer_app;
+grant select, delete on guest_doorbell to coffer_app;
 grant select (instance_id, project_id, inventory, agent_version, last_seen_at) on guest to coffer_app;
 
 do $$

@@ -5,9 +5,12 @@ import { given, statement } from "#core/db/statement";
 import { guest, guestJob } from "#core/guest/guest.sql";
 import { jobs, type Inventory, type JobKind, type JobSpec } from "#core/guest/protocol";
 
-/** Told after a commit that a guest has a job waiting; carries no data, may be lost. */
+/**
+ * Told after a commit that a guest has a job waiting; carries no data, may be lost. Resolves once the
+ * bell was rung or could not be, within about a second; never rejects: the guest asks by itself in the end.
+ */
 export interface Doorbell {
-  ring(instanceId: string): void;
+  ring(instanceId: string): Promise<void>;
 }
 
 export interface Enqueue<K extends JobKind> {

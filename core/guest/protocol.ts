@@ -127,6 +127,19 @@ export const SyncReply = z.object({
   pollSeconds: z.number(),
   /** After this age the agent replaces its signing key. */
   rotateAfterSeconds: z.number(),
+  /** Where the server has a doorbell; an agent that knows none asks every `pollSeconds`. */
+  doorbell: z
+    .object({
+      /** `wss://<host>/<stage>`, opened with the headers of a signed request for `DOORBELL_PATH`. */
+      url: z.url({ protocol: /^wss$/ }),
+      /** Whether the server could ring now. */
+      connected: z.boolean(),
+      /** Once connected the agent says this often, by a message, that what it reported still holds. */
+      pingSeconds: z.number().positive(),
+      /** And asks no more often than this, unless it is rung or has something to tell. */
+      pollSeconds: z.number().positive(),
+    })
+    .optional(),
 });
 export type SyncReply = z.infer<typeof SyncReply>;
 
@@ -140,6 +153,11 @@ export const headers = {
   sequence: "x-coffer-sequence",
   signature: "x-coffer-signature",
 } as const;
+
+/** Signed, with an empty body, to open a doorbell: a WebSocket API does not say which path was asked for. */
+export const DOORBELL_PATH = "/guest/v1/doorbell";
+/** What an agent sends over the doorbell. What comes back says nothing but: ask. */
+export const PING = "ping";
 
 export const signedText = (path: string, instanceId: string, generation: number, sequence: number, body: string) =>
   `POST ${path}\n${instanceId}\n${generation}\n${sequence}\n${createHash("sha256").update(body).digest("hex")}`;

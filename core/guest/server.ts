@@ -84,6 +84,8 @@ export interface Caller {
   instanceId: string;
   projectId: string;
   generation: number;
+  /** Of the request that was signed. */
+  sequence: number;
 }
 
 /**
@@ -126,7 +128,7 @@ export async function authenticate(path: string, header: (name: string) => strin
       .returning({ instanceId: guest.instanceId }),
   );
   if (!kept) throw refused("This request was seen before.", "guest.replay");
-  return { instanceId, projectId: row.projectId, generation };
+  return { instanceId, projectId: row.projectId, generation, sequence };
 }
 
 /** Stores the key that will follow; both count until it is first used. Repeating it changes nothing. */
@@ -140,8 +142,19 @@ export async function rotate(caller: Caller, publicKey: string) {
   );
 }
 
+/** Who speaks for an instance. */
+export type Guest = Omit<Caller, "sequence">;
+
+export interface Told {
+  report: Report;
+  results: JobResult[];
+  protocol: number;
+  /** For how long the guest may say nothing more, as the reply tells it. */
+  silenceSeconds?: number;
+}
+
 /** Stores what the guest says of itself. Returns true when a waiting workflow may want to look. */
-export async function report(caller: Caller, seen: Report, results: JobResult[], protocol: number): Promise<boolean> {
+export async function report(caller: Guest, { report: seen, results, protocol, silenceSeconds = 0 }: Told): Promise<boolean> {
   speaks(protocol);
   const at = now();
   return transaction(async (tx) => {
@@ -151,6 +164,7 @@ export async function report(caller: Caller, seen: Report, results: JobResult[],
         // A stored "restart required" ends by a restart, not by the next heartbeat (contract §3.2).
         serviceStatus: sql`case when ${instance.serviceStatus} = 'restart_required' then ${instance.serviceStatus} else ${seen.serviceStatus} end`,
         serviceStatusAt: at,
+        silenceSeconds,
         // Who reports is up, whatever the compute service was last seen to say.
         serverState: sql`case when ${instance.task} = 'NONE' and ${instance.serverState} in ('BUILD', 'SHUTDOWN') then 'ACTIVE' else ${instance.serverState} end`,
         ...(seen.volumeUsedBytes !== undefined && { volumeUsedBytes: Math.round(seen.volumeUsedBytes) }),
@@ -170,7 +184,7 @@ export async function report(caller: Caller, seen: Report, results: JobResult[],
 }
 
 /** Stores a job's end once; told again it changes nothing. */
-async function settle(caller: Caller, result: JobResult) {
+async function settle(caller: Guest, result: JobResult) {
   const at = now();
   await transaction(async (tx) => {
     // Read before it is emptied.
@@ -218,7 +232,7 @@ async function settle(caller: Caller, result: JobResult) {
 }
 
 /** What waits for this guest, in order of acceptance. */
-export async function pending(caller: Caller): Promise<SyncReply["jobs"]> {
+export async function pending(caller: Guest): Promise<SyncReply["jobs"]> {
   const rows = await read((tx) =>
     tx
       .select({ id: guestJob.id, kind: guestJob.kind, spec: guestJob.spec })

@@ -38,6 +38,8 @@ export const instance = pgTable(
     serverState: text("server_state").$type<ServerState>().notNull(),
     serviceStatus: text("service_status").$type<ServiceStatus>().notNull(),
     serviceStatusAt: instant("service_status_at").notNull(),
+    /** For how long the guest may say nothing, as it was last told; its silence begins to count after that. */
+    silenceSeconds: integer("silence_seconds").notNull().default(0),
     datastoreVersionId: uuid("datastore_version_id")
       .notNull()
       .references(() => datastoreVersion.id),

@@ -33,6 +33,8 @@ export interface Observed {
   serverState: ServerState;
   serviceStatus: ServiceStatus;
   serviceStatusAt: Date;
+  /** For how long after that the guest need not be heard. */
+  silenceSeconds: number;
   /** Since when nobody may write, for want of room. */
   readOnlySince: Date | null;
   deletedAt: Date | null;
@@ -84,11 +86,11 @@ const operating: Record<ServiceStatus, string> = {
 /** The word of §3.2 for a service status, whatever else is going on. */
 export const operatingWord = (status: ServiceStatus) => operating[status];
 
-/** §3.2. `staleSeconds` is Trove's `agent_heartbeat_expiry`. */
+/** §3.2. `staleSeconds` is Trove's `agent_heartbeat_expiry`, beyond the pace that the guest was given. */
 export function operatingStatusOf(seen: Observed, now: Date, staleSeconds: number): string {
   if (seen.task !== "NONE" || seen.serverState !== "ACTIVE") return "";
   const age = (now.getTime() - seen.serviceStatusAt.getTime()) / 1000;
-  if (age > staleSeconds && seen.serviceStatus !== "restart_required") return "ERROR";
+  if (age > seen.silenceSeconds + staleSeconds && seen.serviceStatus !== "restart_required") return "ERROR";
   // A server that answers and takes no writes: "running", in Trove's words, and not "healthy".
   if (seen.serviceStatus === "healthy" && seen.readOnlySince) return operating.running;
   return operating[seen.serviceStatus];

@@ -94,7 +94,7 @@ export async function submit<K extends JobKind>(
     const spec = await judge({ ...answering({ row, manager }), expected: shown(manager, await expected(id)) });
     return enqueue({ instanceId: id, projectId: row.projectId, generation: row.generation, kind, spec });
   });
-  reach.doorbell.ring(id);
+  await reach.doorbell.ring(id);
   return jobId;
 }
 

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { transaction } from "#core/db/index";
 import { AppError } from "#core/error";
 import { enqueue, outcome } from "#core/guest/client";
+import { guestDoorbell } from "#core/guest/doorbell.sql";
 import { guest, guestJob } from "#core/guest/guest.sql";
 import { PROTOCOL, type Boot, type JobKind, type JobSpec } from "#core/guest/protocol";
 import { enrolmentToken } from "#core/id";
@@ -18,7 +19,7 @@ export async function finished<K extends JobKind>(c: Context, label: string, kin
   const before = await outcome(id);
   if (!before) {
     await transaction(() => enqueue({ id, instanceId, projectId, generation, kind, spec }));
-    c.doorbell.ring(instanceId);
+    await c.doorbell.ring(instanceId);
     return false;
   }
   return ended(before);
@@ -72,6 +73,7 @@ export async function boot(c: Context, datastore: Boot["datastore"]): Promise<Bo
 export async function revoke(c: Context, at: Date) {
   await transaction(async (tx) => {
     await tx.update(guest).set({ revokedAt: at, tokenHash: null }).where(eq(guest.instanceId, c.instance.id));
+    await tx.delete(guestDoorbell).where(eq(guestDoorbell.instanceId, c.instance.id));
     await tx
       .update(guestJob)
       .set({ state: "failed", error: "The instance was deleted.", spec: null, finishedAt: at })

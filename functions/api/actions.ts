@@ -28,10 +28,8 @@ const actions: Record<string, (call: Call) => Promise<void>> = {
     const force = typeof payload === "object" && payload !== null && "force_delete" in payload;
     if (!call.actor.isAdmin && !force) throw forbidden("instance:reset_status");
     const id = param(call, "id");
-    return Instance.resetStatus(id).then(() => {
-      // The stored service status is unknown now; a guest that is asked at once says how it is.
-      call.reach.doorbell.ring(id);
-    });
+    // The stored service status is unknown then; a guest that is asked at once says how it is.
+    return Instance.resetStatus(id).then(() => call.reach.doorbell.ring(id));
   },
   promote_to_replica_source: () => Promise.reject(notYet("Promoting a replica")),
   eject_replica_source: () => Promise.reject(notYet("Ejecting a replica source")),

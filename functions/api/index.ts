@@ -2,7 +2,7 @@ import { systemClock } from "#core/clock";
 import { configOf } from "#core/config";
 import { createTokenVerifier } from "#core/identity/keystone";
 import { createApp } from "#functions/api/app";
-import { openDatabase, openPublisher, silent } from "#functions/aws/clients";
+import { openDatabase, openDoorbell, openPublisher } from "#functions/aws/clients";
 import { environmentOf } from "#functions/aws/environment";
 import { behindGateway, carries } from "#functions/aws/gateway";
 
@@ -24,7 +24,7 @@ export const handler = behindGateway(
     db: openDatabase(environment.DATABASE_URL),
     verifier: { verify: (token) => verifier.verify(token), authUrl },
     publisher: openPublisher(environment.COFFER_QUEUE_URL),
-    doorbell: silent,
+    doorbell: openDoorbell(environment.COFFER_DOORBELL_ENDPOINT),
     config: configOf(process.env),
     carries,
     ...(environment.COFFER_PUBLIC_ENDPOINT && { publicEndpoint: environment.COFFER_PUBLIC_ENDPOINT }),

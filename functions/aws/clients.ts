@@ -1,8 +1,10 @@
+import { ApiGatewayManagementApiClient } from "@aws-sdk/client-apigatewaymanagementapi";
 import { SFNClient } from "@aws-sdk/client-sfn";
 import { SQSClient } from "@aws-sdk/client-sqs";
 import { Database } from "#core/db/index";
 import type { Publisher } from "#core/db/outbox";
 import type { Doorbell } from "#core/guest/client";
+import { createDoorbell } from "#functions/aws/doorbell";
 import { createPublisher } from "#functions/queue/publisher";
 
 /*
@@ -26,5 +28,12 @@ export const openPublisher = (queueUrl: string): Publisher => createPublisher(op
 
 export const openStates = () => new SFNClient({ requestHandler });
 
-/** Guests ask by themselves: a function can wake nobody. Whoever waits for a job looks again. */
-export const silent: Doorbell = { ring: () => {} };
+/** Where guests have no doorbell they ask by themselves; whoever waits for a job looks again. */
+const silent: Doorbell = { ring: async () => {} };
+
+/** A ring is a kindness: one try, and no request waits longer for it than this. Milliseconds. */
+const ringHandler = { connectionTimeout: 500, requestTimeout: 1_000 };
+
+/** By the management endpoint of the WebSocket API, `https://<host>/<stage>`; undefined = there is none. */
+export const openDoorbell = (endpoint: string | undefined): Doorbell =>
+  endpoint === undefined ? silent : createDoorbell(new ApiGatewayManagementApiClient({ endpoint, requestHandler: ringHandler, maxAttempts: 1 }));

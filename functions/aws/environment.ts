@@ -14,6 +14,8 @@ import { Config } from "#core/config";
 /** Connected as the role the function may be; a pooler in transaction mode may stand between. */
 const database = { DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/ }) };
 const queue = { COFFER_QUEUE_URL: z.url() };
+/** Management endpoint of the doorbell's WebSocket API, `https://<host>/<stage>`. Absent: guests have no doorbell. */
+const doorbell = { COFFER_DOORBELL_ENDPOINT: z.url({ protocol: /^https?$/ }).optional() };
 const machines = { COFFER_STATE_MACHINES: z.string().transform(readMachines) };
 
 /** What the drivers and the boot data of new machines need. */
@@ -38,6 +40,7 @@ export const environments = {
     ...Config.shape,
     ...database,
     ...queue,
+    ...doorbell,
     /** Identity root, with or without `/v3`. */
     COFFER_KEYSTONE_URL: z.url(),
     COFFER_KEYSTONE_PASSWORD: z.string().min(1),
@@ -54,10 +57,17 @@ export const environments = {
     COFFER_CA_CERTIFICATE: pem("CERTIFICATE"),
     COFFER_CA_KEY: pem("PRIVATE KEY"),
     /** How often a guest without work asks; a function cannot hold its request. */
-    COFFER_GUEST_POLL_SECONDS: z.coerce.number().int().min(1).max(60).default(10),
+    COFFER_GUEST_POLL_SECONDS: z.coerce.number().int().min(1).max(60).default(15),
+    /** The doorbell's WebSocket API, `wss://<host>/<stage>`. Absent: guests have none, and ask at the pace above. */
+    COFFER_DOORBELL_URL: z.url({ protocol: /^wss$/ }).optional(),
+    /** How often a guest that can be rung says that nothing has changed; the gateway closes at ten minutes of silence. */
+    COFFER_DOORBELL_PING_SECONDS: z.coerce.number().int().min(60).max(540).default(480),
+    /** How often it reports in full all the same. */
+    COFFER_DOORBELL_POLL_SECONDS: z.coerce.number().int().min(60).max(7200).default(1800),
   }),
+  doorbell: z.object({ ...database, ...doorbell }).required(),
   queue: z.object({ ...database, ...machines }),
-  workflow: z.object({ ...database, ...queue, ...workshop }),
+  workflow: z.object({ ...database, ...queue, ...doorbell, ...workshop }),
   cron: z.object({ ...database, ...queue, ...machines, ...workshop }),
   /** As the owner of the schema, and directly: the lock it takes belongs to a session. */
   migrate: z.object({

@@ -1,13 +1,16 @@
 import type { Workshop } from "#core/workflow/context";
-import { silent } from "#functions/aws/clients";
+import { openDoorbell } from "#functions/aws/clients";
 import { openCloud } from "#functions/aws/cloud";
 import type { Environment } from "#functions/aws/environment";
 
+/** A sweep rings nobody. */
+type Given = (Environment<"workflow"> | Environment<"cron">) & { COFFER_DOORBELL_ENDPOINT?: string | undefined };
+
 /** What workflows and sweeps work with, in the cloud. */
-export const openWorkshop = (environment: Environment<"workflow"> | Environment<"cron">): Workshop => ({
+export const openWorkshop = (environment: Given): Workshop => ({
   ...openCloud(environment.COFFER_CLOUD),
   installation: environment.COFFER_INSTALLATION,
-  doorbell: silent,
+  doorbell: openDoorbell(environment.COFFER_DOORBELL_ENDPOINT),
   guestUrl: environment.COFFER_GUEST_URL,
   ca: environment.COFFER_GUEST_CA ?? "",
   rootKey: Buffer.from(environment.COFFER_ROOT_KEY, "hex"),

@@ -6,6 +6,7 @@ import { read, transaction, type Database } from "#core/db/index";
 import { sendOwn, sweep as sweepOutbox, type Publisher } from "#core/db/outbox";
 import type { Server } from "#core/driver/compute";
 import { describe } from "#core/error";
+import { expire } from "#core/guest/doorbell";
 import { instance, resource } from "#core/instance/instance.sql";
 import { log } from "#core/log";
 import { begin } from "#core/operation/index";
@@ -25,7 +26,7 @@ export interface SweepDeps {
 
 /** A delete that failed is tried again after this long, until it succeeds. */
 const REDELETE_SECONDS = 60;
-/** A guest of a running server that was not heard of for so long is counted as silent; it shows ERROR well before. */
+/** A guest of a running server that was not heard of for so long, beyond the silence it was allowed, is counted as silent; it shows ERROR well before. */
 export const SILENT_SECONDS = 300;
 
 /**
@@ -49,6 +50,7 @@ export const createSweep =
       });
       await part("servers", () => observe(workshop));
       await part("condemned", () => removeCondemned(workshop));
+      await part("doorbells", expire);
       await part("overdue", async () => {
         const count = await overdue();
         if (count > 0) log.error("operations are overdue", { count });
@@ -122,12 +124,13 @@ async function observe({ compute }: Workshop) {
 
 /** How many guests have not reported though nothing is being done to their instance and its server runs. */
 async function silent(): Promise<number> {
-  const before = new Date(now().getTime() - SILENT_SECONDS * 1000);
+  const before = new Date(now().getTime() - SILENT_SECONDS * 1000).toISOString();
+  const expected = sql`${instance.serviceStatusAt} + make_interval(secs => ${instance.silenceSeconds})`;
   const [row] = await read((tx) =>
     tx
       .select({ count: sql<number>`count(*)::int` })
       .from(instance)
-      .where(and(isNull(instance.deletedAt), eq(instance.task, "NONE"), eq(instance.serverState, "ACTIVE"), lt(instance.serviceStatusAt, before))),
+      .where(and(isNull(instance.deletedAt), eq(instance.task, "NONE"), eq(instance.serverState, "ACTIVE"), lt(expected, sql`${before}::timestamptz`))),
   );
   return row?.count ?? 0;
 }

@@ -7,6 +7,7 @@ import { systemClock, type Clock } from "#core/clock";
 import { enter, now, within } from "#core/context";
 import type { Database } from "#core/db/index";
 import { AppError, describe } from "#core/error";
+import { connected } from "#core/guest/doorbell";
 import { EnrolRequest, RotateRequest, SyncRequest, type EnrolReply, type SyncReply } from "#core/guest/protocol";
 import { authenticate, enrol, pending, report, rotate, type Caller } from "#core/guest/server";
 import { log } from "#core/log";
@@ -24,6 +25,8 @@ export interface GuestDeps {
   wake(instanceId: string): void;
   pollSeconds: number;
   rotateAfterSeconds: number;
+  /** The doorbell that guests may open, and their pace once they have; absent where there is none. */
+  doorbell?: { url: string; pingSeconds: number; pollSeconds: number };
 }
 
 /** A report with a full inventory of a busy server stays far below this. */
@@ -58,7 +61,9 @@ export function createGuestApp(deps: GuestDeps): Hono {
   app.post("/sync", signed(SyncRequest, async (c, caller, { report: seen, results, protocol, holdSeconds }) => {
     const listening = deps.held?.listen(caller.instanceId, c.req.raw.signal);
     try {
-      const changed = await report(caller, seen, results, protocol);
+      const doorbell = deps.doorbell && { ...deps.doorbell, connected: await connected(caller) };
+      const silenceSeconds = doorbell?.connected ? doorbell.pingSeconds : deps.pollSeconds;
+      const changed = await report(caller, { report: seen, results, protocol, silenceSeconds });
       if (changed) deps.wake(caller.instanceId);
       let jobs = await pending(caller);
       // Results are acknowledged without delay: the guest must not repeat them meanwhile.
@@ -71,6 +76,7 @@ export function createGuestApp(deps: GuestDeps): Hono {
         acknowledged: results.map(({ id }) => id),
         pollSeconds: deps.pollSeconds,
         rotateAfterSeconds: deps.rotateAfterSeconds,
+        ...(doorbell && { doorbell }),
       } satisfies SyncReply;
     } finally {
       listening?.close();

@@ -4,13 +4,13 @@ import type { Doorbell } from "#core/guest/client";
 export class HeldRequests implements Doorbell {
   readonly #waiting = new Map<string, Set<() => void>>();
 
-  ring(instanceId: string) {
+  async ring(instanceId: string) {
     for (const resolve of this.#waiting.get(instanceId) ?? []) resolve();
   }
 
   /** Lets everyone go, for an orderly stop. */
   release() {
-    for (const instanceId of this.#waiting.keys()) this.ring(instanceId);
+    for (const instanceId of this.#waiting.keys()) void this.ring(instanceId);
   }
 
   /**

@@ -15,5 +15,12 @@ export const handler = behindGateway(
     wake: () => {},
     pollSeconds: environment.COFFER_GUEST_POLL_SECONDS,
     rotateAfterSeconds: ROTATE_AFTER_SECONDS,
+    ...(environment.COFFER_DOORBELL_URL && {
+      doorbell: {
+        url: environment.COFFER_DOORBELL_URL,
+        pingSeconds: environment.COFFER_DOORBELL_PING_SECONDS,
+        pollSeconds: environment.COFFER_DOORBELL_POLL_SECONDS,
+      },
+    }),
   }),
 );

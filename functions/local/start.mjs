@@ -45,6 +45,8 @@ async function bundle(directory) {
     format: "esm",
     target: "node20",
     sourcemap: "linked",
+    // Native helpers that the agent's WebSocket client would otherwise look for.
+    define: { "process.env.WS_NO_BUFFER_UTIL": '"1"', "process.env.WS_NO_UTF_8_VALIDATE": '"1"' },
     // Some dependencies are CommonJS and ask for Node's modules by require().
     banner: { js: "import { createRequire as coffer_require } from 'node:module'; const require = coffer_require(import.meta.url);" },
     logLevel: "silent",

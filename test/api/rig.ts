@@ -97,7 +97,7 @@ export async function createApi({ settings = {}, deps = {} }: { settings?: Recor
     verifier: { verify: (token) => Promise.resolve(Object.hasOwn(people, token) ? people[token as Person] : undefined), authUrl: "http://identity/v3" },
     publisher,
     doorbell: {
-      ring(id) {
+      async ring(id) {
         rings.push(id);
         if (awake) acting = acting.then(async () => void (await guestActs(id)));
       },

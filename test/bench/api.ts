@@ -14,7 +14,7 @@ const app = createApp({
     verify: () => Promise.resolve({ kind: "user", userId: "bench", projectId: project, roles: ["member"], isAdmin: false }),
   },
   publisher: { publish: (messages) => Promise.resolve(messages.map(({ id }) => id)) },
-  doorbell: { ring: () => {} },
+  doorbell: { ring: async () => {} },
   config: configOf({ COFFER_MAX_INSTANCES: "-1", COFFER_MAX_VOLUMES_GB: "-1", COFFER_HTTP_RATE_PER_MINUTE: "100000000" }),
 });
 serve({ fetch: app.fetch, port: 0, hostname: "127.0.0.1" }, ({ port }) => process.send?.({ port }));

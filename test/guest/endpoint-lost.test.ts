@@ -100,7 +100,7 @@ test("a lost reply to the rotation: the same key is offered again, and the guest
   await job(id, "create_databases", { databases: [{ name: "a" }] });
   await until("the rotation to end, on both sides", async () => {
     // Rotations are tried between two syncs; a held one is let go.
-    held.ring(id);
+    void held.ring(id);
     const { public_key: known, next_public_key: next } = await guest();
     return lost.length === 3 && next === null && (known as Buffer).toString("base64") !== before;
   }, 25_000);

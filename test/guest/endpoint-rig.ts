@@ -82,7 +82,7 @@ export async function endpoint() {
     job: async <K extends JobKind>(id: string, kind: K, spec: JobSpec<K>) => {
       const { projectId, generation } = await world.row(id);
       const job = await world.asSystem(() => transaction(() => enqueue({ instanceId: id, projectId, generation, kind, spec })));
-      held.ring(id);
+      void held.ring(id);
       return job;
     },
     jobs: (id: string) => world.db.owner<{ id: string; kind: string; state: string; error: string | null }[]>`select id, kind, state, error from guest_job where instance_id = ${id} order by seq`,

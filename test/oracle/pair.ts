@@ -130,7 +130,7 @@ async function startOurs(identityUrl: string, identityClock: Clock) {
     verifier: { verify: (token) => verifier.verify(token), authUrl: `${identityUrl}/v3` },
     publisher: { publish: (messages) => Promise.resolve(messages.map(({ id }) => id)) },
     doorbell: {
-      ring() {
+      async ring() {
         acting = acting.then(() => world.guestsAct());
       },
     },

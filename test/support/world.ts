@@ -54,7 +54,7 @@ export async function createWorld({ seed: number = 1, catalogue = smallCatalogue
     compute: cloud.compute,
     volumes: cloud.volumes,
     network: cloud.network,
-    doorbell: { ring: () => {} },
+    doorbell: { ring: async () => {} },
     guestUrl: "https://127.0.0.1:1/guest/v1",
     ca: "",
     rootKey: Buffer.alloc(32, 7),

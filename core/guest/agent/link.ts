@@ -19,6 +19,12 @@ export interface Post<S extends z.ZodType> {
   signal: AbortSignal;
 }
 
+/** By whom a server is known. */
+export interface Tls {
+  ca?: string;
+  minVersion: "TLSv1.2";
+}
+
 /**
  * The way to the control plane: HTTPS on one kept connection, with a server that proves itself
  * by the boot CA and nothing else, or by a public one if the boot data names none. Failures are AppErrors: `unauthorized` when the server
@@ -37,7 +43,7 @@ export class Link {
     this.#sequence = sequence;
     this.#clock = clock;
     // Two, because a connection that was given up may still be closing when the next request starts.
-    this.#agent = new Agent({ keepAlive: true, maxSockets: 2, maxFreeSockets: 1, ...(boot.ca && { ca: boot.ca }), minVersion: "TLSv1.2" });
+    this.#agent = new Agent({ keepAlive: true, maxSockets: 2, maxFreeSockets: 1, ...this.#tls });
   }
 
   /** A request that proves nothing: only for enrolment, whose body carries the token. */
@@ -47,19 +53,33 @@ export class Link {
 
   /** A request signed with the present key, under a number of its own. */
   async signed<S extends z.ZodType>(post: Post<S>): Promise<z.output<S>> {
-    const { instanceId, generation } = this.#boot;
     const body = JSON.stringify(post.body);
-    const sequence = await this.#sequence.next();
-    return this.#send(post, body, {
-      [headers.instance]: instanceId,
-      [headers.generation]: String(generation),
-      [headers.sequence]: String(sequence),
-      [headers.signature]: this.#keys.sign(signedText(this.#url(post.path).pathname, instanceId, generation, sequence, body)),
-    });
+    return this.#send(post, body, await this.#signature(this.#url(post.path).pathname, body));
+  }
+
+  /** What a handshake elsewhere is made with: signed as a request for `path` without a body, and the CA that is believed. */
+  async handshake(path: string): Promise<{ headers: Record<string, string>; tls: Tls }> {
+    return { headers: await this.#signature(path, ""), tls: this.#tls };
   }
 
   close(): void {
     this.#agent.destroy();
+  }
+
+  /** Under a number of its own. */
+  async #signature(path: string, body: string): Promise<Record<string, string>> {
+    const { instanceId, generation } = this.#boot;
+    const sequence = await this.#sequence.next();
+    return {
+      [headers.instance]: instanceId,
+      [headers.generation]: String(generation),
+      [headers.sequence]: String(sequence),
+      [headers.signature]: this.#keys.sign(signedText(path, instanceId, generation, sequence, body)),
+    };
+  }
+
+  get #tls(): Tls {
+    return { ...(this.#boot.ca && { ca: this.#boot.ca }), minVersion: "TLSv1.2" };
   }
 
   #url(path: string): URL {

@@ -2,6 +2,7 @@ import * as z from "zod";
 import type { Clock } from "#core/clock";
 import { AppError, describe } from "#core/error";
 import { Backoff } from "#core/guest/agent/backoff";
+import { Doorbell } from "#core/guest/agent/doorbell";
 import type { Journal } from "#core/guest/agent/journal";
 import type { Keys } from "#core/guest/agent/keys";
 import type { Link } from "#core/guest/agent/link";
@@ -22,9 +23,10 @@ const unheardPauseMs = 1_000;
 /** A server that neither holds nor sets a pace is not asked more often than this. */
 const leastPauseMs = 250;
 
-/** A job this agent does not understand is its runner's to refuse, not a reason to lose the others. */
+/** A job this agent does not understand is its runner's to refuse, not a reason to lose the others; nor is a doorbell. */
 const Reply = SyncReply.extend({
   jobs: z.array(z.object({ id: z.uuid(), kind: z.string(), spec: z.record(z.string(), z.unknown()).catch({}) })),
+  doorbell: SyncReply.shape.doorbell.catch(undefined),
 });
 
 export interface Parts {
@@ -41,35 +43,50 @@ export interface Parts {
 
 /**
  * The conversation with the control plane: one request at a time, so that numbers arrive in
- * order. A held request is given up as soon as there is something to tell.
+ * order. A held request is given up as soon as there is something to tell. Where the server has a
+ * doorbell the agent asks when it is rung, and seldom otherwise.
  */
 export class Sync {
   readonly #p: Parts;
   readonly #ending = new AbortController();
   readonly #backoff: Backoff;
   readonly #rotateBackoff: Backoff;
+  readonly #doorbell: Doorbell;
   #rotateAfterSeconds = 0;
   #rotateNotBefore = 0;
   /** Given up when something changes: the held request, or the pause between two. */
   #idle: AbortController | undefined;
+  #pausing: AbortController | undefined;
   #unsaid = true;
 
   constructor(parts: Parts) {
     this.#p = parts;
     this.#backoff = new Backoff(50, 30_000, parts.random);
     this.#rotateBackoff = new Backoff(1_000, 300_000, parts.random);
+    const { link, clock, random, monitor } = parts;
+    this.#doorbell = new Doorbell({
+      link,
+      clock,
+      random,
+      rung: () => this.changed(),
+      lost: () => this.#pausing?.abort(),
+      untold: () => monitor.untold,
+    });
   }
 
-  /** There is something to tell. */
+  /** There is something to tell, or to be told. */
   changed(): void {
     this.#unsaid = true;
     this.#idle?.abort();
+    this.#pausing?.abort();
   }
 
   /** Ends what is under way. */
   stop(): void {
     this.#ending.abort();
     this.#idle?.abort();
+    this.#pausing?.abort();
+    this.#doorbell.close();
   }
 
   /** "refused": the server wants no more of this agent, for good. */
@@ -90,6 +107,7 @@ export class Sync {
           // Each key is tried twice: something on the way may have sent one request twice, and
           // the note of a finished rotation may have been lost together with the reply.
           if (++refusals >= (keys.alternate() ? 4 : 2)) {
+            this.#doorbell.close();
             log.error("the control plane refuses this agent for good; the engine is left as it is", { error: describe(error) });
             return "refused";
           }
@@ -100,7 +118,10 @@ export class Sync {
       }
       await this.#rotate();
       await this.#pause(pauseMs);
+      if (!this.#unsaid) await this.#doorbell.open();
     }
+    // A stop may have come between the signature and the handshake.
+    this.#doorbell.close();
     return "stopped";
   }
 
@@ -158,17 +179,26 @@ export class Sync {
     this.#rotateAfterSeconds = reply.rotateAfterSeconds;
     await this.#keep(reply);
     runner.kick();
-    if (runner.busy) return busyPauseMs;
-    if (journal.results().length > 0) return Math.max(reply.pollSeconds * 1000, unheardPauseMs);
+    this.#doorbell.told(reply.doorbell);
+    const paceMs = reply.pollSeconds * 1000;
+    if (runner.busy) return Math.max(paceMs, busyPauseMs);
+    if (journal.results().length > 0) return Math.max(paceMs, unheardPauseMs);
+    if (this.#doorbell.pollSeconds !== undefined) return this.#doorbell.pollSeconds * 1000;
     const tooSoon = held > 0 && clock.now().getTime() - began < leastPauseMs;
-    return Math.max(reply.pollSeconds * 1000, tooSoon ? leastPauseMs : 0);
+    return Math.max(paceMs, tooSoon ? leastPauseMs : 0);
   }
 
+  /** At most so long: until there is something to tell, or a doorbell to open. */
   async #pause(ms: number): Promise<void> {
-    if (ms === 0 || this.#unsaid || this.#ended || this.#p.monitor.untold) return;
-    this.#idle = new AbortController();
-    await this.#p.clock.sleep(ms, this.#idle.signal);
-    this.#idle = undefined;
+    const { clock, monitor } = this.#p;
+    const until = clock.now().getTime() + ms;
+    for (;;) {
+      const leftMs = Math.min(until - clock.now().getTime(), this.#doorbell.dueMs);
+      if (leftMs <= 0 || this.#unsaid || this.#ended || monitor.untold) return;
+      this.#pausing = new AbortController();
+      await clock.sleep(leftMs, this.#pausing.signal);
+      this.#pausing = undefined;
+    }
   }
 
   /** Replaces the signing key when it is old. A failure is tried again with the same new key. */

@@ -22,14 +22,14 @@ export interface Shape {
 }
 
 /** SST's name of a function, and the end of its name in AWS. */
-const titles = { api: "Api", guest: "Guest", queue: "Queue", workflow: "Workflow", cron: "Cron", migrate: "Migrate" } as const satisfies Record<FunctionName, string>;
+const titles = { api: "Api", guest: "Guest", queue: "Queue", workflow: "Workflow", cron: "Cron", migrate: "Migrate" } as const satisfies Partial<Record<FunctionName, string>>;
 
 /**
  * One of the entries `functions/<name>/index.ts` as a Lambda function in the private network. Its role holds
  * what is written here and in `permissions`, in place of AWS' managed policies, which let any function write
  * to any log. `link` is not used: it would give every action of the linked resource.
  */
-export function createFunction(name: FunctionName, { production, key, database }: Common, shape: Shape) {
+export function createFunction(name: keyof typeof titles, { production, key, database }: Common, shape: Shape) {
   const title = titles[name];
   const physical = `${$app.name}-${$app.stage}-${name}`;
   const logs = new aws.cloudwatch.LogGroup(`${title}Log`, { name: `/aws/lambda/${physical}`, retentionInDays: production ? 90 : 7 });

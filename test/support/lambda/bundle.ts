@@ -12,6 +12,8 @@ const options = {
   target: "esnext",
   metafile: true,
   logLevel: "silent",
+  // Of the agent only, as `functions/local/start.mjs` sets it.
+  define: { "process.env.WS_NO_BUFFER_UTIL": '"1"', "process.env.WS_NO_UTF_8_VALIDATE": '"1"' },
   banner: {
     js: [
       `import { createRequire as topLevelCreateRequire } from "module";`,
@@ -46,5 +48,5 @@ export async function bundle(entry: string, outfile: string, { fakes = false } =
   return { bytes: output.bytes, inputs: Object.keys(output.inputs) };
 }
 
-export const functionNames = ["api", "guest", "queue", "workflow", "cron", "migrate"] as const satisfies readonly FunctionName[];
+export const functionNames = ["api", "guest", "doorbell", "queue", "workflow", "cron", "migrate"] as const satisfies readonly FunctionName[];
 export const entryOf = (name: FunctionName) => `functions/${name}/index.ts`;

@@ -17,6 +17,7 @@ const all = {
   COFFER_ROOT_KEY: "07".repeat(32),
   COFFER_CA_CERTIFICATE: ca,
   COFFER_CA_KEY: ca.replaceAll("CERTIFICATE", "PRIVATE KEY"),
+  COFFER_DOORBELL_ENDPOINT: "https://d0orbe11.execute-api.us-east-1.amazonaws.com/live",
   COFFER_APP_PASSWORD: "app-password-app",
   COFFER_SYSTEM_PASSWORD: "system-password-system",
 };
@@ -24,6 +25,7 @@ const all = {
 const read: Record<FunctionName, (keyof typeof all)[]> = {
   api: ["DATABASE_URL", "COFFER_QUEUE_URL", "COFFER_KEYSTONE_URL", "COFFER_KEYSTONE_PASSWORD"],
   guest: ["DATABASE_URL", "COFFER_CA_CERTIFICATE", "COFFER_CA_KEY"],
+  doorbell: ["DATABASE_URL", "COFFER_DOORBELL_ENDPOINT"],
   queue: ["DATABASE_URL", "COFFER_STATE_MACHINES"],
   workflow: ["DATABASE_URL", "COFFER_QUEUE_URL", "COFFER_CLOUD", "COFFER_INSTALLATION", "COFFER_GUEST_URL", "COFFER_ROOT_KEY"],
   cron: ["DATABASE_URL", "COFFER_QUEUE_URL", "COFFER_STATE_MACHINES", "COFFER_CLOUD", "COFFER_INSTALLATION", "COFFER_GUEST_URL", "COFFER_ROOT_KEY"],

@@ -60,6 +60,51 @@ export function httpEvent({ method, target, headers = {}, body }: HttpAsk): APIG
   };
 }
 
+export interface SocketWish {
+  connectionId: string;
+  /** As the client sends them; only an event of `$connect` has headers. */
+  headers?: Record<string, string>;
+  body?: string;
+}
+
+/** An event of a WebSocket API, in the shape of live captures (gist.github.com/noid11/4aa8933d0b5cdbcc09d377c5d65d28c1, December 2020). */
+export function socketEvent(eventType: "CONNECT" | "MESSAGE" | "DISCONNECT", { connectionId, headers = {}, body }: SocketWish) {
+  const routeKey = { CONNECT: "$connect", MESSAGE: "$default", DISCONNECT: "$disconnect" }[eventType];
+  const domainName = "d0orbe11.execute-api.us-east-1.amazonaws.com";
+  const all: Record<string, string> = {
+    Host: domainName,
+    "Sec-WebSocket-Key": "X/MA+DSRXZ8WnITjBpxm3g==",
+    "Sec-WebSocket-Version": "13",
+    "X-Amzn-Trace-Id": "Root=1-5fd5ea4b-35d888b22f86c62d26beae28",
+    "X-Forwarded-For": "203.0.113.0",
+    "X-Forwarded-Port": "443",
+    "X-Forwarded-Proto": "https",
+    ...headers,
+  };
+  return {
+    ...(eventType === "CONNECT" && { headers: all, multiValueHeaders: Object.fromEntries(Object.entries(all).map(([name, value]) => [name, [value]])) }),
+    requestContext: {
+      routeKey,
+      ...(eventType === "DISCONNECT" && { disconnectStatusCode: 1006, disconnectReason: "" }),
+      messageId: "XfGLxfTktjMCFsg=",
+      eventType,
+      extendedRequestId: "XfGLwFTktjMFsLg=",
+      requestTime: "13/Dec/2020:10:17:47 +0000",
+      messageDirection: "IN" as const,
+      stage: "live",
+      connectedAt: 1607854667185,
+      requestTimeEpoch: 1607854667186,
+      identity: { sourceIp: "203.0.113.0" },
+      requestId: "XfGLwFTktjMFsLg=",
+      domainName,
+      connectionId,
+      apiId: "d0orbe11",
+    },
+    ...(body !== undefined && { body }),
+    isBase64Encoded: false,
+  };
+}
+
 /** A batch of an SQS event source mapping. */
 export const sqsEvent = (bodies: { messageId: string; body: string; receives?: number }[]): SQSEvent => ({
   Records: bodies.map(
