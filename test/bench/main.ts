@@ -1,9 +1,10 @@
 import { benchBurst } from "#test/bench/burst";
 import { benchCold } from "#test/bench/cold";
+import { benchCost } from "#test/bench/cost/index";
 import { benchApi } from "#test/bench/http";
 import { benchLife } from "#test/bench/life";
 
-const benches: Record<string, (directory: string) => Promise<void>> = { api: benchApi, cold: benchCold, life: benchLife, burst: benchBurst };
+const benches: Record<string, (directory: string) => Promise<void>> = { api: benchApi, cold: benchCold, life: benchLife, burst: benchBurst, cost: benchCost };
 
 /** `npm run bench`: all of them; `npm run bench -- api`: one. Figures are ratios against a floor measured in the same run. */
 export async function main(directory: string, wanted: string[]): Promise<void> {

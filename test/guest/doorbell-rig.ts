@@ -26,10 +26,14 @@ export interface RigOptions {
   pace?: { poll: number; ping: number; connectedPoll: number };
   /** False = an endpoint of before there were doorbells. */
   offered?: boolean;
+  /** Around every invocation of a function. */
+  around?: <T>(name: "guest" | "doorbell", work: () => T | Promise<T>) => T | Promise<T>;
+  /** Told of every reply of the guest endpoint, with the bytes of its body. */
+  answered?: (bytes: number) => void;
 }
 
 /** The guest endpoint and the doorbell as they run in the cloud, over real sockets, and real agents that call them. */
-export async function doorbellRig({ db, clock = systemClock, pace = { poll: 3600, ping: 3600, connectedPoll: 3600 }, offered = true }: RigOptions) {
+export async function doorbellRig({ db, clock = systemClock, pace = { poll: 3600, ping: 3600, connectedPoll: 3600 }, offered = true, around = (_, work) => work(), answered = () => {} }: RigOptions) {
   const asSystem = <T>(work: () => Promise<T>) => enter({ db: db.system, actor: system("test"), clock }, work);
   const authority = await createAuthority("0123456789", new Date());
   const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
@@ -39,7 +43,7 @@ export async function doorbellRig({ db, clock = systemClock, pace = { poll: 3600
   await asSystem(() => seedCatalogue({ flavors: localFlavors, datastores: [{ name: "postgresql", manager: "postgresql", versions }] }));
 
   let handler: ReturnType<typeof createDoorbellHandler> = async () => ({ statusCode: 500 });
-  const sockets = await startSockets({ tls, handler: (event) => handler(event) });
+  const sockets = await startSockets({ tls, handler: async (event) => around("doorbell", () => handler(event)) });
   const client = new ApiGatewayManagementApiClient({ endpoint: sockets.endpoint, region: "us-east-1", credentials: { accessKeyId: "test", secretAccessKey: "test" }, maxAttempts: 1 });
   const bell = createDoorbell(client);
   handler = createDoorbellHandler({ db: db.system, bell, clock });
@@ -58,9 +62,12 @@ export async function doorbellRig({ db, clock = systemClock, pace = { poll: 3600
     port: 0,
     tls,
     setting: "none",
-    fetch: (request, env) => {
+    fetch: async (request, env) => {
       if (request.url.endsWith("/sync")) syncs++;
-      return app.fetch(request, env);
+      const reply = await around("guest", () => app.fetch(request, env));
+      const body = await reply.arrayBuffer();
+      answered(body.byteLength);
+      return new Response(body, reply);
     },
   });
   const agents: Agent[] = [];

@@ -8,8 +8,8 @@ import { Database } from "#core/db/index";
  * row-level security) and `system`, and `owner` for what a test wants to look at directly.
  * `COFFER_TEST_POOLER=1` puts a pooler before them; `COFFER_TEST_DB_MAX=1` runs every suite as a Lambda would, on one connection per role.
  */
-export async function testDatabase({ max = Number(process.env.COFFER_TEST_DB_MAX ?? 4) } = {}) {
-  const { socketDirectory, pooled, owner, app, system } = inject("cluster");
+export async function testDatabase({ max = Number(process.env.COFFER_TEST_DB_MAX ?? 4), cluster = inject("cluster") } = {}) {
+  const { socketDirectory, pooled, owner, app, system } = cluster;
   const name = `test_${randomBytes(6).toString("hex")}`;
   const connect = (url: string) =>
     postgres(url, { path: `${socketDirectory}/.s.PGSQL.5432`, max: 2, onnotice: () => {} });

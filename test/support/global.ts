@@ -18,6 +18,13 @@ const passwords = { app: "app-password", system: "system-password" };
  * `COFFER_TEST_POOLER=1` the product's roles reach it through pgbouncer in transaction mode.
  */
 export default async function setup(project: TestProject) {
+  const { provided, stop } = await startTemplate();
+  project.provide("cluster", provided);
+  return stop;
+}
+
+/** The server, and what it takes to connect to it; for benches, which run without vitest. */
+export async function startTemplate() {
   const cluster = await startCluster();
   const owner = cluster.url("postgres");
   const sql = postgres(owner, { path: `${cluster.socketDirectory}/.s.PGSQL.5432`, max: 1, onnotice: () => {} });
@@ -33,15 +40,16 @@ export default async function setup(project: TestProject) {
   const pooler = process.env.COFFER_TEST_POOLER
     ? await startPooler(cluster.root, cluster.socketDirectory, { coffer_app: passwords.app, coffer_system: passwords.system })
     : undefined;
-  project.provide("cluster", {
+  const provided = {
     socketDirectory: cluster.socketDirectory,
     pooled: pooler?.socketDirectory,
     owner,
     app: cluster.url("postgres", "coffer_app", passwords.app),
     system: cluster.url("postgres", "coffer_system", passwords.system),
-  });
-  return async () => {
+  };
+  const stop = async () => {
     await pooler?.stop();
     await cluster.stop();
   };
+  return { provided, stop };
 }

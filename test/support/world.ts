@@ -28,6 +28,8 @@ const smallCatalogue: Catalogue = {
 };
 
 interface WorldOptions {
+  /** Where there is no vitest to ask. */
+  database?: () => ReturnType<typeof testDatabase>;
   seed?: number;
   catalogue?: Catalogue;
   /** As in the environment. */
@@ -40,8 +42,8 @@ interface WorldOptions {
  * The control plane with a fake cloud, simulated guests and a clock that only moves when work
  * waits. One worker at a time carries the runs, so a seed replays the same course.
  */
-export async function createWorld({ seed: number = 1, catalogue = smallCatalogue, settings = {}, start }: WorldOptions = {}) {
-  const db = await testDatabase();
+export async function createWorld({ seed: number = 1, catalogue = smallCatalogue, settings = {}, start, database = testDatabase }: WorldOptions = {}) {
+  const db = await database();
   const clock = movableClock(start);
   const random = seededRandom(number);
   const cloud = createFakeCloud({ random, clock });
