@@ -36,6 +36,8 @@ const rules: { from: RegExp; to: RegExp[] }[] = [
   { from: /^functions\/(workflow|cron)\//, to: [shared, /^#core\/(db|workflow|operation|instance)\//, /^#core\/driver\/(index|compute)$/, /^#core\/guest\/doorbell$/] },
   { from: /^functions\/agent\//, to: [shared, /^#functions\/agent\//, /^#core\/guest\/(agent\/|protocol)/, /^#core\/engine\//] },
   { from: /^functions\/identity\//, to: [shared, /^#functions\/identity\//, /^#core\/(db|identity)\//] },
+  { from: /^functions\/node\//, to: [shared, /^#functions\/(node\/.*|guest\/app)$/] },
+  { from: /^functions\/server\//, to: [/^#(core|functions\/(?!local\/|identity\/))/] },
   { from: /^functions\/local\//, to: [/^#/] },
 ];
 
@@ -57,7 +59,7 @@ test("no file imports across a forbidden arrow", () => {
 });
 
 test("the environment is read in composition roots only", () => {
-  const roots = /^functions\/(local\/main|agent\/main|[a-z]+\/index)\.ts$/;
+  const roots = /^functions\/((local|agent|server)\/main|[a-z]+\/index)\.ts$/;
   const wrong = files.filter((file) => !roots.test(file) && readFileSync(file, "utf8").includes("process.env"));
   expect(wrong).toEqual([]);
 });

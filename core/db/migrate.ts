@@ -1,8 +1,11 @@
 import { drizzle } from "drizzle-orm/postgres-js";
+import { readMigrationFiles } from "drizzle-orm/migrator";
 import { migrate as applyFiles } from "drizzle-orm/postgres-js/migrator";
 import { randomBytes } from "node:crypto";
 import postgres from "postgres";
 import { scramVerifier } from "#core/guest/scram";
+import { read } from "#core/db/index";
+import { installation as installationTable } from "#core/db/installation.sql";
 import { policies } from "#core/db/policies";
 
 export interface Migration {
@@ -45,6 +48,33 @@ export async function migrate({ url, socketDirectory, folder, installation, pass
     return row.id;
   } finally {
     await sql.end({ timeout: 5 });
+  }
+}
+
+/** The id of this installation, from the database. */
+export async function installationId(): Promise<string> {
+  const [row] = await read((tx) => tx.select({ id: installationTable.id }).from(installationTable));
+  if (!row) throw new Error("the installation row is missing");
+  return row.id;
+}
+
+/**
+ * Whether a database has every migration of `folder`; it may have more, of a later version. Connects as
+ * `coffer_system`; throws what the connection says.
+ */
+export async function upToDate({ url, folder }: Pick<Migration, "url" | "folder">): Promise<boolean> {
+  const sql = postgres(url, { max: 1, onnotice: () => {}, connect_timeout: 10 });
+  try {
+    // drizzle's own order: what is older than the newest one applied counts as applied.
+    const newest = Math.max(...readMigrationFiles({ migrationsFolder: folder }).map(({ folderMillis }) => folderMillis));
+    const [row] = await sql<{ at: string | null }[]>`select max(created_at) as at from drizzle.__drizzle_migrations`;
+    return Number(row?.at ?? 0) >= newest;
+  } catch (error) {
+    // Not readable for us, or not there: a version before this question, or none.
+    if (error instanceof postgres.PostgresError && ["42501", "42P01", "3F000"].includes(error.code)) return false;
+    throw error;
+  } finally {
+    await sql.end({ timeout: 1 });
   }
 }
 

@@ -68,6 +68,15 @@ const noteSent = statement((tx) =>
     .where(sql`${outbox.id} in (select id::bigint from regexp_split_to_table(${sql.placeholder("ids")}, ',') as id)`),
 );
 
+/** Sends once more, for whoever takes it, that these runs are to be carried. A lost one is found by the sweep. */
+export async function republish(publisher: Publisher, runs: Message["payload"][], timeoutMs = 5_000): Promise<void> {
+  const signal = AbortSignal.timeout(timeoutMs);
+  for (let at = 0; at < runs.length; at += BATCH) {
+    const few = runs.slice(at, at + BATCH);
+    await publisher.publish(few.map((payload, index) => ({ id: String(index), body: bodyOf({ topic: "operation.run", payload }) })), signal);
+  }
+}
+
 async function send(publisher: Publisher, rows: { id: bigint; body: string }[], timeoutMs: number): Promise<number> {
   let count = 0;
   const signal = AbortSignal.timeout(timeoutMs);

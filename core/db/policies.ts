@@ -8,6 +8,9 @@ export const policies = `
 grant usage on schema public to coffer_app, coffer_system;
 grant usage on schema identity to coffer_system;
 
+grant usage on schema drizzle to coffer_system;
+grant select on all tables in schema drizzle to coffer_system;
+
 grant select, insert, update, delete on all tables in schema public to coffer_system;
 
 grant select, insert, update, delete on all tables in schema identity to coffer_system;

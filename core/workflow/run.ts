@@ -33,7 +33,8 @@ interface Run {
   /** Unknown until the operation was seen. */
   instanceId: string | undefined;
   wake: AbortController;
-  ended: Promise<void>;
+  /** Resolves with the run if it goes on: the runner stops. */
+  ended: Promise<StepInput | undefined>;
 }
 
 /**
@@ -54,7 +55,7 @@ export class Runner implements Executions {
     const present = this.#runs.get(key);
     if (present) present.wake.abort();
     else if (!this.#stopping.signal.aborted) {
-      const entry: Run = { instanceId: undefined, wake: new AbortController(), ended: Promise.resolve() };
+      const entry: Run = { instanceId: undefined, wake: new AbortController(), ended: Promise.resolve(undefined) };
       this.#runs.set(key, entry);
       entry.ended = this.#carry(entry, input).finally(() => this.#runs.delete(key));
     }
@@ -66,11 +67,12 @@ export class Runner implements Executions {
     for (const entry of this.#runs.values()) if (entry.instanceId === instanceId) entry.wake.abort();
   }
 
-  /** Lets running labels end, starts no further one. */
-  async stop() {
+  /** Lets running labels end, starts no further one. Resolves with the runs that another process may carry on. */
+  async stop(): Promise<StepInput[]> {
     this.#stopping.abort();
     for (const entry of this.#runs.values()) entry.wake.abort();
-    await Promise.all([...this.#runs.values()].map((entry) => entry.ended));
+    const left = await Promise.all([...this.#runs.values()].map((entry) => entry.ended));
+    return left.flatMap((run) => run ?? []);
   }
 
   /** Resolves when no run is carried any more. */
@@ -78,7 +80,7 @@ export class Runner implements Executions {
     while (this.#runs.size > 0) await Promise.all([...this.#runs.values()].map((entry) => entry.ended));
   }
 
-  async #carry(entry: Run, input: StepInput): Promise<void> {
+  async #carry(entry: Run, input: StepInput): Promise<StepInput | undefined> {
     let seen = false;
     let [looks, failures] = [0, 0];
     while (!this.#stopping.signal.aborted) {
@@ -89,23 +91,27 @@ export class Runner implements Executions {
         seen ||= await this.#look(entry, input);
         if (seen) {
           const result = await this.#options.step(input);
-          if (result.next === "end") return;
+          if (result.next === "end") return undefined;
           seconds = result.next === "go" ? 0 : result.seconds;
           // Busy is also the answer where the row has gone: a state database that was restored.
           seen = result.next !== "busy";
           looks = 0;
         } else {
-          if (++looks >= LOOKS) return log.warn("run dropped: no such operation", { operation: input.operationId, run: input.run });
+          if (++looks >= LOOKS) {
+            log.warn("run dropped: no such operation", { operation: input.operationId, run: input.run });
+            return undefined;
+          }
           seconds = backoff(looks);
         }
         failures = 0;
       } catch (error) {
-        if (error instanceof Crash) return;
+        if (error instanceof Crash) return undefined;
         log.error("step could not be run", { operation: input.operationId, error: describe(error) });
         seconds = backoff(++failures);
       }
       if (seconds > 0) await this.#options.clock.sleep(seconds * 1000, entry.wake.signal);
     }
+    return input;
   }
 
   /** Whether the operation can be seen; learns on the way whose wakes concern the run. */

@@ -91,10 +91,15 @@ export function requiredKeys(name: FunctionName): string[] {
 
 /** Parses at a cold start; an Error names every variable that is wrong and the rule, never the value. */
 export function environmentOf<F extends FunctionName>(name: F, given: Record<string, string | undefined>): Environment<F> {
-  const parsed = environments[name].safeParse(given);
-  if (parsed.success) return Object.freeze(parsed.data) as Environment<F>;
-  const wrong = parsed.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`);
-  throw new Error(`The function '${name}' is not configured. ${wrong.join("; ")}`);
+  return parsed(`The function '${name}'`, environments[name], given) as Environment<F>;
+}
+
+/** What a schema makes of an environment, frozen; else an Error, as above, about `whose`. */
+export function parsed<S extends z.ZodType<object>>(whose: string, schema: S, given: Record<string, string | undefined>): Readonly<z.output<S>> {
+  const { success, data, error } = schema.safeParse(given);
+  if (success) return Object.freeze(data);
+  const wrong = error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`);
+  throw new Error(`${whose} is not configured. ${wrong.join("; ")}`);
 }
 
 /** The PEM of a certificate or a key; line ends may have become `\n`, as happens to variables. */
@@ -114,8 +119,8 @@ function readMachines(text: string, context: z.RefinementCtx): Record<string, st
     // Refused below: what is no JSON is no record either.
     value = undefined;
   }
-  const parsed = z.record(z.string(), z.string().regex(/^arn:[\w-]+:states:/)).safeParse(value);
-  if (parsed.success) return parsed.data;
+  const read = z.record(z.string(), z.string().regex(/^arn:[\w-]+:states:/)).safeParse(value);
+  if (read.success) return read.data;
   context.addIssue({ code: "custom", message: "must be JSON that maps each kind of operation to the ARN of its state machine" });
   return z.NEVER;
 }

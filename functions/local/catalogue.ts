@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { StartError } from "#functions/local/home";
+import { StartError } from "#functions/node/start-error";
 
 /** One embedded server: `name` is the major, `version` the exact number, `native` its programs. */
 export interface EmbeddedEngine {

@@ -5,9 +5,7 @@ import * as z from "zod";
 import { AppError, describe } from "#core/error";
 import { lock } from "#core/lock";
 import { createAuthority, type Authority } from "#core/pki";
-
-/** Something about the machine that only its owner can mend; told in one sentence, exit code 1. */
-export class StartError extends Error {}
+import { StartError } from "#functions/node/start-error";
 
 /** Engine, state and room for one small database. */
 const NEEDED_BYTES = 512 * 1024 * 1024;

@@ -3,9 +3,10 @@ import { configOf } from "#core/config";
 import { describe } from "#core/error";
 import { arm } from "#core/failpoint";
 import { log, setSink, terminalSink } from "#core/log";
-import { StartError } from "#functions/local/home";
 import { startService } from "#functions/local/service";
 import { settingsOf } from "#functions/local/settings";
+import { stopSignal } from "#functions/node/signal";
+import { StartError } from "#functions/node/start-error";
 
 export interface Build {
   /** The checkout: embedded servers are in its node_modules. */
@@ -36,11 +37,4 @@ export async function main({ source, build }: Build): Promise<void> {
     if (!(error instanceof StartError) && error instanceof Error && process.env.COFFER_DEBUG) process.stderr.write(`${error.stack}\n`);
     process.exit(1);
   }
-}
-
-/** Stays in force: npm and a terminal each pass the signal on, and the second one may not cut the stop short. */
-function stopSignal(): Promise<void> {
-  return new Promise((resolve) => {
-    for (const name of ["SIGINT", "SIGTERM"] as const) process.on(name, () => resolve());
-  });
 }

@@ -1,4 +1,3 @@
-import { generateKeyPairSync } from "node:crypto";
 import { join } from "node:path";
 import { system } from "#core/actor";
 import { systemClock } from "#core/clock";
@@ -10,26 +9,27 @@ import { createLocalCloud } from "#core/driver/index";
 import { createTokenVerifier } from "#core/identity/keystone";
 import { localFlavors, seedCatalogue } from "#core/instance/catalogue";
 import { log } from "#core/log";
-import { issue } from "#core/pki";
 import { Runner } from "#core/workflow/run";
 import { releaseLeases } from "#core/workflow/step";
 import { createApp } from "#functions/api/app";
 import { createSweep } from "#functions/cron/sweep";
-import { createGuestApp } from "#functions/guest/app";
 import { HeldRequests } from "#functions/guest/hold";
 import { createIdentity, seedIdentity } from "#functions/identity/index";
 import { banner } from "#functions/local/banner";
 import { writeClouds } from "#functions/local/clouds";
 import { DEFAULT_VERSION, embeddedEngines } from "#functions/local/catalogue";
 import { openHome } from "#functions/local/home";
-import { freePort, listen, type Fetch } from "#functions/local/listen";
 import { findPlaces } from "#functions/local/places";
 import { createPool } from "#functions/local/pool";
-import { poll, startQueue } from "#functions/local/queue";
-import { every } from "#functions/local/schedule";
+import { startQueue } from "#functions/local/queue";
 import type { LocalSettings } from "#functions/local/settings";
 import { startState } from "#functions/local/state";
+import { serveGuests } from "#functions/node/guests";
+import { freePort, listen, type Fetch } from "#functions/node/listen";
+import { every } from "#functions/node/schedule";
+import { Undo } from "#functions/node/undo";
 import { createQueueHandler } from "#functions/queue/operations";
+import { poll } from "#functions/queue/poll";
 import { createPublisher } from "#functions/queue/publisher";
 import { createStep } from "#functions/workflow/step";
 
@@ -49,17 +49,10 @@ export interface Service {
 }
 
 const SWEEP_SECONDS = 60;
-const ROTATE_AFTER_SECONDS = 86_400;
 
 /** The composition root of one machine: every seam gets its local implementation here and nowhere else. */
 export async function startService({ settings, config, source, build }: ServiceOptions): Promise<Service> {
-  const undo: (() => Promise<unknown>)[] = [];
-  // What was started last is stopped first; one that cannot stop does not keep the others running.
-  const stop = async () => {
-    for (const step of undo.splice(0).reverse()) {
-      await step().catch((error: unknown) => log.error("stop failed", { error: String(error) }));
-    }
-  };
+  const undo = new Undo();
   try {
     const home = await openHome(settings.home, freePort);
     undo.push(home.release);
@@ -149,20 +142,14 @@ export async function startService({ settings, config, source, build }: ServiceO
     const step = createStep({ db, workshop, publisher, worker: `${worker}${process.pid}` });
     const runner = new Runner({ step, clock: systemClock, inContext: (work) => asSystem("runner", work) });
 
-    const keys = generateKeyPairSync("ec", { namedCurve: "P-256" });
-    const certificate = await issue(authority, keys.publicKey.export({ format: "der", type: "spki" }), ["127.0.0.1"], new Date());
-    const guestApp = createGuestApp({
+    const guests = await serveGuests({
       db,
       authority,
       held,
       wake: (instanceId) => runner.wake(instanceId),
       pollSeconds: 0,
-      rotateAfterSeconds: ROTATE_AFTER_SECONDS,
-    });
-    const guests = await listen({
       port: secrets.guestPort,
-      fetch: guestApp.fetch,
-      tls: { key: keys.privateKey.export({ format: "pem", type: "pkcs8" }).toString(), cert: certificate },
+      names: ["127.0.0.1"],
       setting: "guestPort in secrets.json",
     });
     undo.push(() => {
@@ -202,10 +189,10 @@ export async function startService({ settings, config, source, build }: ServiceO
     pool.fill();
     return {
       banner: (seconds) => banner({ seconds, url, cloudsFile, home: settings.home, engines, level: cloud.level() }),
-      stop,
+      stop: () => undo.run(),
     };
   } catch (error) {
-    await stop();
+    await undo.run();
     throw error;
   }
 }

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import postgres from "postgres";
 import { describe } from "#core/error";
 import { hydrate, initCluster, privateDirectory, serverPid, startServer, stopServer, type User } from "#core/engine/postgresql/cluster";
-import { StartError } from "#functions/local/home";
+import { StartError } from "#functions/node/start-error";
 
 export interface StateOptions {
   native: string;

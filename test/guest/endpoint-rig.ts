@@ -8,7 +8,7 @@ import { setSink } from "#core/log";
 import { createAuthority, issue } from "#core/pki";
 import { createGuestApp } from "#functions/guest/app";
 import { HeldRequests } from "#functions/guest/hold";
-import { listen, type Fetch } from "#functions/local/listen";
+import { listen, type Fetch } from "#functions/node/listen";
 import { createWorld, type World } from "#test/support/world";
 
 export const ROTATE_AFTER_SECONDS = 1_000_000;

@@ -5,7 +5,8 @@ import { connect } from "node:net";
 import { networkInterfaces } from "node:os";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { poll, startQueue, type LocalQueue } from "#functions/local/queue";
+import { startQueue, type LocalQueue } from "#functions/local/queue";
+import { poll } from "#functions/queue/poll";
 import { replay } from "#functions/queue/replay";
 import { until } from "#test/support/cluster";
 

@@ -2,7 +2,7 @@ import { execFile, spawn } from "node:child_process";
 import { chmod, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { freePort } from "#functions/local/listen";
+import { freePort } from "#functions/node/listen";
 
 export interface Output {
   code: number | null;

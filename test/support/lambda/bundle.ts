@@ -26,13 +26,13 @@ const options = {
   },
 } as const;
 
-/** The seam of the drivers, with the fakes behind it. */
-const fakeCloud: Plugin = {
+/** The seam of the drivers, with fakes behind it. */
+const fakeCloud = (path: string): Plugin => ({
   name: "fake cloud",
   setup(made) {
-    made.onResolve({ filter: /^#functions\/aws\/cloud$/ }, () => ({ path: resolve("test/support/lambda/cloud.ts") }));
+    made.onResolve({ filter: /^#functions\/aws\/cloud$/ }, () => ({ path: resolve(path) }));
   },
-};
+});
 
 export interface Bundle {
   bytes: number;
@@ -40,9 +40,9 @@ export interface Bundle {
   inputs: string[];
 }
 
-/** Bundles one entry into `<outfile>`. */
-export async function bundle(entry: string, outfile: string, { fakes = false } = {}): Promise<Bundle> {
-  const { metafile } = await build({ ...options, mainFields: ["module", "main"], entryPoints: [entry], outfile, ...(fakes && { plugins: [fakeCloud] }) });
+/** Bundles one entry into `<outfile>`; `fakes`: with a cloud in its memory, or with the module of that path for one. */
+export async function bundle(entry: string, outfile: string, { fakes = false }: { fakes?: boolean | string } = {}): Promise<Bundle> {
+  const { metafile } = await build({ ...options, mainFields: ["module", "main"], entryPoints: [entry], outfile, ...(fakes && { plugins: [fakeCloud(fakes === true ? "test/support/lambda/cloud.ts" : fakes)] }) });
   const [output] = Object.values(metafile.outputs);
   if (!output) throw new Error(`${entry} gave no bundle`);
   return { bytes: output.bytes, inputs: Object.keys(output.inputs) };

@@ -4,7 +4,7 @@ import { copyFile, mkdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { nameId, type DatastoreSeed } from "#core/datastore/seed";
-import { freePort } from "#functions/local/listen";
+import { freePort } from "#functions/node/listen";
 import { run } from "#test/support/service";
 
 /** Where Trove's packages are kept between runs; made by apt when it is not there. */

@@ -1,7 +1,7 @@
 import { serve, type ServerType } from "@hono/node-server";
 import { createServer as createHttpsServer } from "node:https";
 import { createServer } from "node:net";
-import { StartError } from "#functions/local/home";
+import { StartError } from "#functions/node/start-error";
 
 export type Fetch = (request: Request, env: object) => Response | Promise<Response>;
 
@@ -12,6 +12,8 @@ export interface Listening {
 }
 
 export interface ListenOptions {
+  /** Address; loopback by default, where whoever may reach it is on this machine. */
+  host?: string;
   port: number;
   fetch: Fetch;
   /** PEM; absent = plain HTTP. */
@@ -20,19 +22,18 @@ export interface ListenOptions {
   setting: string;
 }
 
-/** Loopback only: whoever may reach it is on this machine. */
-const HOST = "127.0.0.1";
+const LOOPBACK = "127.0.0.1";
 /** A client that takes longer to send its head is cut off. */
 const HEADER_TIMEOUT_MS = 20_000;
 
 /** Throws StartError when the port is taken. */
-export function listen({ port, fetch, tls, setting }: ListenOptions): Promise<Listening> {
+export function listen({ host = LOOPBACK, port, fetch, tls, setting }: ListenOptions): Promise<Listening> {
   return new Promise((resolve, reject) => {
     const server: ServerType = serve(
       {
         fetch,
         port,
-        hostname: HOST,
+        hostname: host,
         ...(tls
           ? { createServer: createHttpsServer, serverOptions: { ...tls, headersTimeout: HEADER_TIMEOUT_MS } }
           : { serverOptions: { headersTimeout: HEADER_TIMEOUT_MS } }),
@@ -40,8 +41,8 @@ export function listen({ port, fetch, tls, setting }: ListenOptions): Promise<Li
       (info) => resolve({ port: info.port, close: () => close(server) }),
     );
     server.once("error", (error: NodeJS.ErrnoException) => {
-      if (error.code === "EADDRINUSE") reject(new StartError(`Port ${port} on ${HOST} is taken; set ${setting} to a free one.`));
-      else reject(new StartError(`Port ${port} on ${HOST} cannot be opened (${error.message}); set ${setting} to another one.`));
+      if (error.code === "EADDRINUSE") reject(new StartError(`Port ${port} on ${host} is taken; set ${setting} to a free one.`));
+      else reject(new StartError(`Port ${port} on ${host} cannot be opened (${error.message}); set ${setting} to another one.`));
     });
   });
 }
@@ -64,7 +65,7 @@ export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const probe = createServer();
     probe.once("error", reject);
-    probe.listen(0, HOST, () => {
+    probe.listen(0, LOOPBACK, () => {
       const address = probe.address();
       probe.close(() => (typeof address === "object" && address ? resolve(address.port) : reject(new Error("no port"))));
     });

@@ -1,0 +1,139 @@
+import { SQSClient } from "@aws-sdk/client-sqs";
+import { randomBytes } from "node:crypto";
+import { hostname } from "node:os";
+import { system } from "#core/actor";
+import { systemClock } from "#core/clock";
+import { enter } from "#core/context";
+import { installationId } from "#core/db/migrate";
+import { republish } from "#core/db/outbox";
+import { createTokenVerifier } from "#core/identity/keystone";
+import { Runner } from "#core/workflow/run";
+import { releaseLeases } from "#core/workflow/step";
+import { createApp } from "#functions/api/app";
+import { openCloud } from "#functions/aws/cloud";
+import { createSweep } from "#functions/cron/sweep";
+import { HeldRequests } from "#functions/guest/hold";
+import { serveGuests } from "#functions/node/guests";
+import { listen } from "#functions/node/listen";
+import { every } from "#functions/node/schedule";
+import { Undo } from "#functions/node/undo";
+import { createQueueHandler } from "#functions/queue/operations";
+import { poll } from "#functions/queue/poll";
+import { createPublisher } from "#functions/queue/publisher";
+import { openBell } from "#functions/server/bell";
+import { openDatabases } from "#functions/server/database";
+import type { ServerSettings } from "#functions/server/settings";
+import { createStep } from "#functions/workflow/step";
+
+export interface ServerOptions {
+  settings: ServerSettings;
+  /** Folder of the migrations that this version needs. */
+  migrations: string;
+}
+
+export interface Server {
+  url: string;
+  guestPort: number;
+  stop(): Promise<void>;
+}
+
+/** Milliseconds. A receive waits up to 20 s for a message; the SDK would wait for ever for an answer. */
+const SEND = { connectionTimeout: 2_000, requestTimeout: 5_000 };
+const RECEIVE = { connectionTimeout: 2_000, requestTimeout: 30_000 };
+
+/**
+ * The composition root of servers of one's own: the whole control plane in one process, any number of which work
+ * on one PostgreSQL and one queue. Nothing is kept in it that another could not go on with. Throws
+ * StartError or an Error that says what the owner has to set.
+ */
+export async function startServer({ settings, migrations }: ServerOptions): Promise<Server> {
+  const undo = new Undo();
+  try {
+    const drivers = openCloud(settings.COFFER_CLOUD);
+    const { app, system: db, systemUrl } = await openDatabases(settings, migrations);
+    undo.push(() => Promise.all([app.close(), db.close()]));
+    const asSystem = <T>(name: string, work: () => Promise<T>) => enter({ db, actor: system(name), clock: systemClock }, work);
+    const installation = await asSystem("start", installationId);
+
+    const held = new HeldRequests();
+    const bell = await openBell(systemUrl, (what, instanceId) => (what === "job" ? held.ring(instanceId) : runner.wake(instanceId)));
+    undo.push(() => bell.close());
+    const doorbell = { ring: (instanceId: string) => bell.ring("job", instanceId) };
+
+    const queues = (requestHandler: object) => new SQSClient({ region: settings.AWS_REGION, requestHandler, useQueueUrlAsEndpoint: false });
+    const [sending, receiving] = [queues(SEND), queues(RECEIVE)];
+    const publisher = createPublisher(sending, settings.COFFER_QUEUE_URL);
+    undo.push(async () => [sending, receiving].forEach((client) => client.destroy()));
+
+    const authority = { certificate: settings.COFFER_CA_CERTIFICATE, key: settings.COFFER_CA_KEY };
+    const workshop = {
+      ...drivers,
+      installation,
+      doorbell,
+      guestUrl: settings.COFFER_GUEST_URL,
+      ca: authority.certificate,
+      rootKey: Buffer.from(settings.COFFER_ROOT_KEY, "hex"),
+    };
+    // A name that no other process has had: a lease of the one before is not ours to give back.
+    const worker = `server:${hostname()}:${process.pid}:${randomBytes(6).toString("hex")}`;
+    const runner = new Runner({
+      step: createStep({ db, workshop, publisher, worker }),
+      clock: systemClock,
+      inContext: (work) => asSystem("runner", work),
+    });
+
+    const api = await listen({
+      host: settings.COFFER_HOST,
+      port: settings.COFFER_PORT,
+      setting: "COFFER_PORT",
+      fetch: createApp({
+        db: app,
+        verifier: { verify: (token) => verifier.verify(token), authUrl: settings.COFFER_KEYSTONE_URL },
+        publisher,
+        doorbell,
+        config: settings,
+        ...(settings.COFFER_PUBLIC_ENDPOINT && { publicEndpoint: settings.COFFER_PUBLIC_ENDPOINT }),
+      }).fetch,
+    });
+    undo.push(api.close);
+    const verifier = createTokenVerifier({
+      url: settings.COFFER_KEYSTONE_URL,
+      username: settings.COFFER_KEYSTONE_USERNAME,
+      password: settings.COFFER_KEYSTONE_PASSWORD,
+      projectName: settings.COFFER_KEYSTONE_PROJECT,
+      userDomainName: settings.COFFER_KEYSTONE_USER_DOMAIN,
+      projectDomainName: settings.COFFER_KEYSTONE_PROJECT_DOMAIN,
+      clock: systemClock,
+    });
+
+    const guests = await serveGuests({
+      db,
+      authority,
+      held,
+      wake: (instanceId) => bell.ring("report", instanceId),
+      pollSeconds: 0,
+      host: settings.COFFER_HOST,
+      port: settings.COFFER_GUEST_PORT,
+      names: [new URL(settings.COFFER_GUEST_URL).hostname],
+      setting: "COFFER_GUEST_PORT",
+    });
+    undo.push(() => {
+      held.release();
+      return guests.close();
+    });
+
+    undo.push(async () => {
+      const left = await runner.stop();
+      await asSystem("stop", () => releaseLeases(worker));
+      await republish(publisher, left);
+    });
+    undo.push(poll({ client: receiving, queueUrl: settings.COFFER_QUEUE_URL }, createQueueHandler(runner)));
+    const sweep = every(settings.COFFER_SWEEP_SECONDS, "sweep", createSweep({ db, publisher, executions: runner, workshop }));
+    undo.push(sweep.stop);
+    await sweep.now();
+    return { url: `http://${settings.COFFER_HOST}:${api.port}`, guestPort: guests.port, stop: () => undo.run() };
+  } catch (error) {
+    await undo.run();
+    throw error;
+  }
+}
