@@ -7,6 +7,7 @@ import { enter } from "#core/context";
 import { installationId } from "#core/db/migrate";
 import { republish } from "#core/db/outbox";
 import { createTokenVerifier } from "#core/identity/keystone";
+import type { Doorbell } from "#core/guest/client";
 import { Runner } from "#core/workflow/run";
 import { releaseLeases } from "#core/workflow/step";
 import { createApp } from "#functions/api/app";
@@ -56,9 +57,13 @@ export async function startServer({ settings, migrations }: ServerOptions): Prom
     const installation = await asSystem("start", installationId);
 
     const held = new HeldRequests();
-    const bell = await openBell(systemUrl, (what, instanceId) => (what === "job" ? held.ring(instanceId) : runner.wake(instanceId)));
+    const bell = await openBell(systemUrl, (what, instanceId) => (what === "job" ? void held.ring(instanceId) : runner.wake(instanceId)));
     undo.push(() => bell.close());
-    const doorbell = { ring: (instanceId: string) => bell.ring("job", instanceId) };
+    const doorbell: Doorbell = {
+      async ring(instanceId) {
+        bell.ring("job", instanceId);
+      },
+    };
 
     const queues = (requestHandler: object) => new SQSClient({ region: settings.AWS_REGION, requestHandler, useQueueUrlAsEndpoint: false });
     const [sending, receiving] = [queues(SEND), queues(RECEIVE)];

@@ -13,7 +13,7 @@ import { createAuthority, issue } from "#core/pki";
 import { createDoorbell } from "#functions/aws/doorbell";
 import { createDoorbellHandler } from "#functions/doorbell/handler";
 import { createGuestApp } from "#functions/guest/app";
-import { listen } from "#functions/local/listen";
+import { listen } from "#functions/node/listen";
 import { MemoryEngine, World } from "#test/guest/agent-engine";
 import type { testDatabase } from "#test/support/db";
 import { startSockets } from "#test/support/lambda/sockets";
