@@ -44,7 +44,7 @@ export async function attach(wanted: string, groupId: string, reach: Reach): Pro
     const row = await move(id, { set: { configurationId: group.id, ...untold }, when }, (found) => (found.configurationId === null ? busy(found) : attachedAlready(id, found.configurationId)));
     return send(row, group.values, { configurationId: null, pending: false });
   });
-  reach.doorbell.ring(id);
+  await reach.doorbell.ring(id);
   await finish(job, reach);
 }
 
@@ -60,7 +60,7 @@ export async function detach(wanted: string, reach: Reach): Promise<void> {
     return send(row, {}, { configurationId: before, pending: false });
   });
   if (job === undefined) return;
-  reach.doorbell.ring(id);
+  await reach.doorbell.ring(id);
   await finish(job, reach);
 }
 
@@ -94,7 +94,7 @@ async function change(wanted: string, given: Record<string, unknown>, base: (pre
     await inside().update(configuration).set({ ...rest, values, updatedAt: now() }).where(eq(configuration.id, group.id));
     return reachAll(group.id, values);
   });
-  for (const { row } of sent) reach.doorbell.ring(row.id);
+  await Promise.all(sent.map(({ row }) => reach.doorbell.ring(row.id)));
   await awaitAll(sent, reach);
 }
 
