@@ -12,9 +12,12 @@ async function prepared() {
   return made;
 }
 
+/** What the engine was asked for, without the guard, which comes when it has looked at the volume. */
+const work = (world: { calls: string[] }) => world.calls.filter((call) => call !== "limitWrites");
+
 test("the first job sets everything up, and its result comes with a healthy status", async () => {
   const { plane, world } = await prepared();
-  expect(world.calls).toEqual(["initialise", "start", "installCertificate", "createDatabases", "createUsers"]);
+  expect(work(world)).toEqual(["initialise", "start", "installCertificate", "createDatabases", "createUsers"]);
   expect(world.certificate).toContain("BEGIN CERTIFICATE");
   expect(world.settings).toEqual({ memoryMb: 512, volumeGb: 1, cidrs: null });
   expect(plane.syncs.find((sync) => sync.results.length > 0)?.report).toMatchObject({ serviceStatus: "healthy", engineVersion: "1.0", agentVersion: "test" });
@@ -160,11 +163,11 @@ test("a disk that refuses the journal fails the jobs of that time, not the agent
   await until("at rest", () => (plane.syncs.at(-1)?.holdSeconds ?? 0) > 0);
   const obstacle = join(stateDirectory, "journal.json.new");
   await mkdir(obstacle);
-  const before = world.calls.length;
+  const before = work(world).length;
   const id = plane.add("create_databases", { databases: [{ name: "never" }] });
   await until("told", () => plane.acknowledged.has(id));
   expect(plane.result(id)).toMatchObject({ ok: false, error: "The agent cannot write journal.json (EISDIR)" });
-  expect(world.calls.slice(before)).toEqual([]);
+  expect(work(world).slice(before)).toEqual([]);
   await rm(obstacle, { recursive: true });
   const next = plane.add("create_databases", { databases: [{ name: "then" }] });
   await until("done", () => plane.acknowledged.has(next));
