@@ -21,9 +21,11 @@ export interface DatabaseOptions {
  */
 export class Database {
   readonly #pool: Pool;
+  readonly #pooled: boolean;
 
   constructor(url: string, options: DatabaseOptions) {
     this.#pool = new Pool(url, options);
+    this.#pooled = !options.prepare;
   }
 
   /**
@@ -66,9 +68,13 @@ export class Database {
     });
   }
 
-  /** Statements without a transaction and without an actor: row-level security shows `coffer_app` no tenant's row. */
+  /**
+   * Statements that may travel together, without a transaction and without an actor: row-level security shows
+   * `coffer_app` no tenant's row. A pooler takes the server away at the first answer outside a transaction, and the
+   * second would never come: behind one they are a transaction.
+   */
   direct<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
-    return this.#pool.lend(({ tx }) => work(tx));
+    return this.#pooled ? this.pipeline(work) : this.#pool.lend(({ tx }) => work(tx));
   }
 
   close(): Promise<void> {

@@ -5,6 +5,8 @@ export interface Forward {
   /** Connections open now, and the most there ever were at once. */
   open(): number;
   peak(): number;
+  /** Cuts all that are open, as what stands between does with an idle connection. */
+  cut(): void;
   close(): Promise<void>;
 }
 
@@ -25,15 +27,19 @@ export async function forwardTo(path: string): Promise<Forward> {
     for (const socket of [near, far]) socket.on("error", () => {});
     near.pipe(far).pipe(near);
   });
+  const cut = () => {
+    for (const socket of sockets) socket.destroy();
+  };
   await new Promise<void>((ready) => server.listen(0, "127.0.0.1", ready));
   return {
     port: (server.address() as AddressInfo).port,
     open: () => sockets.size,
     peak: () => peak,
+    cut,
     close: () =>
       new Promise((done) => {
         server.close(() => done());
-        for (const socket of sockets) socket.destroy();
+        cut();
       }),
   };
 }

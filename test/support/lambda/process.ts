@@ -91,6 +91,7 @@ export async function startLambda(name: FunctionName, { env, fakes = false }: La
   return {
     invoke<T>(event: unknown = {}) {
       const answer = last.then(() => {
+        if (!child.connected) throw new Error(`the function's process has ended: ${output.slice(-2000)}`);
         const coming = next(child, () => output);
         child.send({ event });
         return coming as Promise<T>;
