@@ -1,4 +1,4 @@
-import { and, eq, gt, isNull, like, lt, or, sql } from "drizzle-orm";
+import { and, eq, gt, isNull, lt, or, sql, type SQL } from "drizzle-orm";
 import { ambient, now, within } from "#core/context";
 import { read, transaction } from "#core/db/index";
 import { AppError, describe } from "#core/error";
@@ -356,16 +356,21 @@ export async function overdue(): Promise<number> {
   return row?.count ?? 0;
 }
 
+/** Gives back what a worker holds that carries nothing any more; without this its runs wait until their leases end. Returns how many. */
+export const releaseLeases = (worker: string): Promise<number> => free(eq(operation.leaseOwner, worker));
+
 /**
- * Frees what a worker holds that is known to be dead; without this its runs wait until their
- * leases end. `prefix` names the worker and all its lives. Returns how many were freed.
+ * Makes every open run due: for a start that knows all earlier workers to be dead. Without this one that was
+ * between two looks would wait for the first sweep after its wake. Returns how many there are.
  */
-export async function releaseLeases(prefix: string): Promise<number> {
+export const takeOver = (): Promise<number> => free();
+
+async function free(which?: SQL): Promise<number> {
   const rows = await transaction((tx) =>
     tx
       .update(operation)
       .set({ leaseOwner: null, leaseUntil: null, wakeAt: now() })
-      .where(and(isNull(operation.outcome), like(operation.leaseOwner, `${prefix}%`)))
+      .where(and(isNull(operation.outcome), which))
       .returning({ id: operation.id }),
   );
   return rows.length;

@@ -10,7 +10,7 @@ import { createTokenVerifier } from "#core/identity/keystone";
 import { localFlavors, seedCatalogue } from "#core/instance/catalogue";
 import { log } from "#core/log";
 import { Runner } from "#core/workflow/run";
-import { releaseLeases } from "#core/workflow/step";
+import { takeOver } from "#core/workflow/step";
 import { createApp } from "#functions/api/app";
 import { createSweep } from "#functions/cron/sweep";
 import { HeldRequests } from "#functions/guest/hold";
@@ -136,10 +136,9 @@ export async function startService({ settings, config, source, build }: ServiceO
       ca: authority.certificate,
       rootKey: Buffer.from(secrets.rootKey, "hex"),
     };
-    const worker = `local:${installation}:`;
-    // The home is locked by this process: whoever held these leases is dead.
-    await asSystem("start", () => releaseLeases(worker));
-    const step = createStep({ db, workshop, publisher, worker: `${worker}${process.pid}` });
+    // The home is locked by this process: whoever carried these runs is dead.
+    await asSystem("start", () => takeOver());
+    const step = createStep({ db, workshop, publisher, worker: `local:${installation}:${process.pid}` });
     const runner = new Runner({ step, clock: systemClock, inContext: (work) => asSystem("runner", work) });
 
     const guests = await serveGuests({

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { setSink, type Sink } from "#core/log";
+import { due, takeOver } from "#core/workflow/step";
 import { createSweep, SILENT_SECONDS } from "#functions/cron/sweep";
 import { createWorld, type World } from "#test/support/world";
 
@@ -41,4 +42,20 @@ test("the sweep counts guests that were not heard of, and no longer once they re
   await sweep();
   expect(said("guests are silent")).toEqual([1]);
   expect(said("sweep failed")).toEqual([]);
+});
+
+test("a start takes over what was between two looks when everything was killed, without waiting for its wake", async () => {
+  await world.create();
+  const [run] = await world.running();
+  if (!run) throw new Error("no run");
+  world.silence(true);
+  let waits = 0;
+  while (waits < 2) {
+    const result = await world.stepOnce({ operationId: run.id, run: run.run }, "killed");
+    if (result !== "crashed" && result.next === "wait") waits++;
+  }
+  expect(await world.asSystem(() => due())).toEqual([]);
+  expect(await world.asSystem(takeOver)).toBe(1);
+  world.clock.advance(1);
+  expect(await world.asSystem(() => due())).toEqual([{ operationId: run.id, run: run.run }]);
 });
