@@ -58,3 +58,6 @@ export function describe(error: unknown): string {
   }
   return String(error);
 }
+
+/** What the system says of an error of a file, a process or a socket: `ENOENT`, `EPERM` … */
+export const codeOf = (error: unknown) => (error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined);

@@ -1,7 +1,8 @@
+import { getPriority, setPriority } from "node:os";
 import { join } from "node:path";
 import type * as z from "zod";
 import type { Engine, Machine } from "#core/engine/engine";
-import { AppError, describe } from "#core/error";
+import { AppError, codeOf, describe } from "#core/error";
 import { Agent } from "#core/guest/agent/agent";
 import { readJson } from "#core/guest/agent/file";
 import { MachineFile } from "#core/guest/agent/machine";
@@ -38,6 +39,7 @@ export async function run(directory: string | undefined, makeEngine: EngineMaker
     log.error("the agent failed", { error: describe(error) });
     process.exit(exit.failed);
   });
+  goFirst();
   // Before anything else: a signal without a listener would end the process and leave the engine behind.
   const asked = signals();
   if (!directory) {
@@ -55,6 +57,19 @@ export async function run(directory: string | undefined, makeEngine: EngineMaker
   } catch (error) {
     log.error("the agent failed", { error: describe(error) });
     return error instanceof AppError && error.reason === "locked" ? exit.locked : exit.failed;
+  }
+}
+
+/** Niceness of an agent: what it watches over may use all the processor there is, and fill a disk meanwhile. */
+const niceness = -5;
+
+/** Takes precedence over the server it looks after, where the system lets it; an ordinary user may not. */
+function goFirst(): void {
+  if (getPriority() <= niceness) return;
+  try {
+    setPriority(niceness);
+  } catch (error) {
+    if (!["EACCES", "EPERM"].includes(codeOf(error) ?? "")) throw error;
   }
 }
 

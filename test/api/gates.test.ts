@@ -6,6 +6,8 @@ let id: string;
 beforeAll(async () => {
   api = await startApi();
   id = await api.active();
+  // A report in the middle of a row would say what the row says otherwise.
+  api.sleep(true);
 });
 afterAll(() => api.close());
 

@@ -1,5 +1,6 @@
 import { execFile } from "node:child_process";
 import { chmod, mkdir, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { getPriority, setPriority } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterEach, expect, test } from "vitest";
@@ -33,6 +34,16 @@ test("a killed server is seen at once, and comes back with all that was committe
   await rig.engine.start(settings);
   expect(await rig.engine.health()).toBe("healthy");
   expect(await rig.connect("ann", "a", "app")`select count(*)::int as n from t`).toEqual([{ n: 1000 }]);
+});
+
+test.runIf(isRoot)("a server does not inherit the precedence of the agent that starts it", async () => {
+  rig = await engineRig();
+  await rig.engine.initialise();
+  setPriority(-5);
+  await rig.engine.start(settings).finally(() => setPriority(0));
+  expect(getPriority(await rig.pid())).toBe(0);
+  const ofSession = await rig.inside("postgres", async (sql) => (await sql<{ pid: number }[]>`select pg_backend_pid() as pid`).map(({ pid }) => getPriority(pid)));
+  expect(ofSession).toEqual([0]);
 });
 
 test("backends that outlive their killed postmaster do not keep the server from starting", async () => {

@@ -4,9 +4,7 @@ import { basename, dirname, join } from "node:path";
 import type { z } from "zod";
 import { check, within } from "#core/driver/call";
 import type { Call } from "#core/driver/resource";
-import { AppError } from "#core/error";
-
-export const codeOf = (error: unknown) => (error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined);
+import { AppError, codeOf } from "#core/error";
 
 /** Passes over the errors named; throws every other one again. */
 export function unless(error: unknown, ...codes: string[]): void {

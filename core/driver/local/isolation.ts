@@ -2,7 +2,7 @@ import { accessSync, constants, mkdirSync, readFileSync, rmdirSync, writeFileSyn
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Flavor } from "#core/driver/compute";
-import { codeOf } from "#core/driver/local/files";
+import { codeOf } from "#core/error";
 
 /*
  * Limits of a server from its flavor, by control groups where this machine lets us: version 2,

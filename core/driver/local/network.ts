@@ -7,9 +7,9 @@ import type { Clock } from "#core/clock";
 import type { Ingress, Network, Port, PortSpec } from "#core/driver/network";
 import { check } from "#core/driver/call";
 import type { Call } from "#core/driver/resource";
-import { AppError, notFound } from "#core/error";
+import { AppError, codeOf, notFound } from "#core/error";
 import { failpoint } from "#core/failpoint";
-import { codeOf, namesIn, readRecord, syncDirectory, Turns, unless, writeAtomic } from "#core/driver/local/files";
+import { namesIn, readRecord, syncDirectory, Turns, unless, writeAtomic } from "#core/driver/local/files";
 import { checkName, Entry } from "#core/driver/local/shelf";
 
 const PortRecord = Entry.extend({

@@ -1,7 +1,6 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import type { Clock } from "#core/clock";
-import { codeOf } from "#core/driver/local/files";
-import { AppError } from "#core/error";
+import { AppError, codeOf } from "#core/error";
 
 /*
  * What runs is read from /proc, never from a pid file: a pid on disk may by now be somebody

@@ -1,8 +1,7 @@
 import { createHash } from "node:crypto";
 import { chown, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { AppError } from "#core/error";
-import { codeOf } from "#core/driver/local/files";
+import { AppError, codeOf } from "#core/error";
 
 /** User ids of an installation, from `first`; `end` is no longer one. The last of them, `end - 1`, is the state database's. */
 export interface UidRange {

@@ -1,11 +1,11 @@
 import { execFile, spawn } from "node:child_process";
 import { lchownSync, readdirSync } from "node:fs";
 import { chmod, chown, lstat, mkdir, mkdtemp, open, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
-import { constants, setPriority } from "node:os";
+import { constants, getPriority, setPriority } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { promisify } from "node:util";
-import { AppError } from "#core/error";
-import { codeOf, syncDirectory } from "#core/engine/postgresql/files";
+import { AppError, codeOf } from "#core/error";
+import { syncDirectory } from "#core/engine/postgresql/files";
 import { log } from "#core/log";
 
 export { serverPid, stopServer } from "#core/engine/postgresql/process";
@@ -149,6 +149,8 @@ export async function spawnServer({ native, directory, logFile, as, options = {}
       ["-D", directory, ...Object.entries(options).flatMap(([key, value]) => ["-c", `${key}=${value}`])],
       { ...as, cwd: directory, detached: true, stdio: ["ignore", log.fd, log.fd], env: environment },
     );
+    // At once, before it has children: whoever starts it may go first by right, its tenants may not.
+    if (child.pid !== undefined && getPriority() < 0) setPriority(child.pid, constants.priority.PRIORITY_NORMAL);
     const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
     await new Promise<void>((resolve, reject) => {
       child.once("error", reject);

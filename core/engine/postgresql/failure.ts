@@ -1,6 +1,5 @@
 import postgres from "postgres";
-import { AppError, type Code, type Detail } from "#core/error";
-import { codeOf } from "#core/engine/postgresql/files";
+import { AppError, codeOf, type Code, type Detail } from "#core/error";
 
 /** What PostgreSQL's error codes mean to a user; by code, else by the class in its first two characters. */
 const meanings: Record<string, { code: Code; next?: string }> = {

@@ -1,11 +1,10 @@
 import { constants } from "node:fs";
 import { open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
+import { codeOf } from "#core/error";
 
 /** Longest of the files that a server writes for others to read. */
 const glanceBytes = 64 * 1024;
-
-export const codeOf = (error: unknown) => (error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined);
 
 /**
  * Replaces a file as a whole, lastingly. Only for directories that belong to us: in one of the

@@ -1,5 +1,5 @@
 import { copyFile, open, stat, truncate } from "node:fs/promises";
-import { codeOf } from "#core/engine/postgresql/files";
+import { codeOf } from "#core/error";
 
 /** The log and one older part, so twice this at most, plus what comes between two looks. */
 const longestBytes = 16 * 1024 * 1024;

@@ -1,8 +1,8 @@
 import { readdir, readFile, readlink, realpath } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { systemClock, type Clock } from "#core/clock";
-import { AppError } from "#core/error";
-import { codeOf, glance } from "#core/engine/postgresql/files";
+import { AppError, codeOf } from "#core/error";
+import { glance } from "#core/engine/postgresql/files";
 
 /** After this the next harder signal is sent; a process that was killed is gone at once, unless its disk hangs. */
 const harderAfterMs = 5_000;

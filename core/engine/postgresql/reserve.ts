@@ -1,5 +1,5 @@
 import { open, rename, rm, stat } from "node:fs/promises";
-import { codeOf } from "#core/engine/postgresql/files";
+import { codeOf } from "#core/error";
 
 /*
  * A server that ended for want of room for WAL needs room for WAL to come up. A file of no use keeps it, where the volume is a

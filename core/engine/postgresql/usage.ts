@@ -2,15 +2,18 @@ import { lstat, opendir, statfs } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Clock } from "#core/clock";
 import type { Machine, Usage } from "#core/engine/engine";
-import { codeOf } from "#core/engine/postgresql/files";
+import { codeOf } from "#core/error";
 
 const GB = 1024 ** 3;
 /** `st_blocks` counts in these, whatever the file system's own blocks are. */
 const blockBytes = 512;
 /** A directory is walked at least this often, ms. */
 const walkEveryMs = 30_000;
-/** And takes at most this share of a core. */
-const walkShare = 0.05;
+/**
+ * And takes at most this share of a core: the smaller while the file system below lost no more than an eighth of what is
+ * free in the volume, the greater once it lost half of that, as the volume may then be full before the next walk.
+ */
+const walkShares = { suspicious: 0.05, urgent: 0.5 };
 
 interface Walk {
   at: number;
@@ -60,9 +63,9 @@ export class VolumeMeter {
     const began = this.#clock.now().getTime();
     if (last) {
       const age = began - last.at;
-      const isSuspicious = last.below - below > Math.max(0, totalBytes - last.bytes) / 8;
-      const isRested = age >= last.tookMs / walkShare;
-      if (age < walkEveryMs && !(isSuspicious && isRested)) return last.bytes;
+      const [lost, free] = [last.below - below, Math.max(0, totalBytes - last.bytes)];
+      const isRested = age >= last.tookMs / walkShares[lost > free / 2 ? "urgent" : "suspicious"];
+      if (age < walkEveryMs && !(lost > free / 8 && isRested)) return last.bytes;
     }
     const bytes = await sum(this.#volume);
     const at = this.#clock.now().getTime();

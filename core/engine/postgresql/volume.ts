@@ -2,10 +2,10 @@ import { randomBytes } from "node:crypto";
 import { chmod, chown, mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Machine } from "#core/engine/engine";
-import { AppError } from "#core/error";
+import { AppError, codeOf } from "#core/error";
 import { failpoint } from "#core/failpoint";
 import { asRoot, chownTree, initCluster, majorOf, type User } from "#core/engine/postgresql/cluster";
-import { codeOf, glance, place, syncDirectory } from "#core/engine/postgresql/files";
+import { glance, place, syncDirectory } from "#core/engine/postgresql/files";
 import { superuser } from "#core/engine/postgresql/names";
 
 /**
