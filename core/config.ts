@@ -14,6 +14,8 @@ export const Config = z.object({
   COFFER_MAX_RAM_MB: count(-1),
   COFFER_MAX_VOLUMES_GB: count(40),
   COFFER_MAX_BACKUPS: count(50),
+  /** A create may go by a catalogue that this process read so long ago. */
+  COFFER_CATALOGUE_MS: z.coerce.number().int().min(0).default(1000),
   /** Largest volume one instance may ask for, GB. */
   COFFER_MAX_VOLUME_SIZE_GB: z.coerce.number().int().min(1).default(10),
   COFFER_PAGE_SIZE: z.coerce.number().int().min(1).max(1000).default(20),

@@ -35,11 +35,57 @@ const BATCH = 10;
 
 /**
  * Sends what this context has committed. Failure is no error: the sweep sends what is left.
- * `timeoutMs` bounds what a caller of the API waits for it.
+ * `timeoutMs` bounds the call of the queue; a caller of the API waits for two of them at most, as those who come
+ * while one is under way share the next.
  */
-export async function sendOwn(publisher: Publisher, timeoutMs = 1000): Promise<number> {
+export async function sendOwn(publisher: Publisher, timeoutMs = 1000): Promise<void> {
   const messages = ambient().emitted.splice(0);
-  return messages.length === 0 ? 0 : send(publisher, messages, timeoutMs);
+  if (messages.length > 0) await together(publisher, messages, timeoutMs);
+}
+
+interface Row {
+  id: bigint;
+  body: string;
+}
+
+/** Of one project: what a context may note as sent. `next` is shared by all that wait. */
+interface Line {
+  waiting: Row[];
+  underWay: Promise<unknown>;
+  next?: Promise<unknown> | undefined;
+}
+
+const lines = new WeakMap<Publisher, Map<string, Line>>();
+
+/** One call of the queue and one note for all contexts of a project that come while another call is under way. */
+function together(publisher: Publisher, rows: Row[], timeoutMs: number): Promise<unknown> {
+  const { actor } = ambient();
+  const project = actor.kind === "user" ? actor.projectId : "";
+  const all = lines.get(publisher) ?? new Map<string, Line>();
+  lines.set(publisher, all);
+  const begin = (line: Line, some: Row[]) => {
+    const sending = send(publisher, some, timeoutMs).finally(() => {
+      if (!line.next) all.delete(project);
+    });
+    line.underWay = sending;
+    return sending;
+  };
+  const line = all.get(project);
+  if (!line) {
+    const fresh: Line = { waiting: [], underWay: Promise.resolve() };
+    all.set(project, fresh);
+    return begin(fresh, rows);
+  }
+  line.waiting.push(...rows);
+  line.next ??= line.underWay
+    .catch(() => {
+      // Told to those whose it was.
+    })
+    .then(() => {
+      line.next = undefined;
+      return begin(line, line.waiting.splice(0));
+    });
+  return line.next;
 }
 
 /**
@@ -77,7 +123,7 @@ export async function republish(publisher: Publisher, runs: Message["payload"][]
   }
 }
 
-async function send(publisher: Publisher, rows: { id: bigint; body: string }[], timeoutMs: number): Promise<number> {
+async function send(publisher: Publisher, rows: Row[], timeoutMs: number): Promise<number> {
   let count = 0;
   const signal = AbortSignal.timeout(timeoutMs);
   for (let at = 0; at < rows.length; at += BATCH) {

@@ -1,11 +1,11 @@
 import type { Config } from "#core/config";
 import { newId, now, user } from "#core/context";
-import { batch, common, transaction } from "#core/db/index";
+import { batch, transaction } from "#core/db/index";
 import { given, statement } from "#core/db/statement";
 import * as Datastore from "#core/datastore/index";
 import { AppError, badRequest } from "#core/error";
-import * as Flavor from "#core/flavor/index";
 import { enqueue } from "#core/guest/client";
+import { offered } from "#core/instance/catalogue";
 import { checkDatabases, checkUsers, sealed, type NewDatabase, type NewUser } from "#core/instance/account";
 import { instance, type Access, type Nic } from "#core/instance/instance.sql";
 import { holdGroup } from "#core/instance/overrides";
@@ -37,9 +37,8 @@ type Group = Awaited<ReturnType<typeof holdGroup>>;
  */
 export async function create(wish: NewInstance, config: Config): Promise<Detail> {
   // Catalogue first and outside: it changes rarely, and a wrong request shall hold no lock.
-  const [stores, flavor] = await common(() =>
-    Promise.all([Datastore.list(), wish.flavorId === undefined ? undefined : Flavor.find(wish.flavorId)]),
-  );
+  const { stores, flavors } = await offered(config);
+  const flavor = flavors.find(({ id }) => id === wish.flavorId);
   const { store, version } = Datastore.resolve(stores, wish.datastore, config.COFFER_DEFAULT_DATASTORE);
   const { manager } = version;
   checkDatabases(manager, wish.databases);

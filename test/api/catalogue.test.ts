@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { nameId } from "#core/datastore/seed";
 import { seedCatalogue } from "#core/instance/catalogue";
+import { movableClock } from "#test/support/clock";
 import { catalogue, nobody, startApi, type Api } from "#test/api/rig";
 
 let api: Api;
@@ -90,6 +91,19 @@ test("an inactive version is hidden from lists, can be shown, and cannot be orde
   const order = (datastore: object) => api.ask("member", "POST /instances", api.wish({ datastore }));
   expect((await order({ version: "18" })).status).toBe(400);
   expect((await order({ type: store, version: version("17") })).status).toBe(200);
+});
+
+test("a create goes by a catalogue that is as old as the setting allows at most", async () => {
+  const clock = movableClock(new Date());
+  const other = await startApi({ settings: { COFFER_CATALOGUE_MS: "1000" }, deps: { clock } });
+  const order = async () => (await other.ask("member", "POST /instances", other.wish({ datastore: { type: "postgresql", version: "18" } }))).status;
+  expect(await order()).toBe(200);
+  await other.db.owner`update datastore_version set active = false where name = '18'`;
+  clock.advance(999);
+  expect(await order()).toBe(200);
+  clock.advance(1);
+  expect(await order()).toBe(400);
+  await other.close();
 });
 
 test("a name with several numbers needs the number", async () => {

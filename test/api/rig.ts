@@ -76,6 +76,8 @@ export async function createApi({ settings = {}, deps = {} }: { settings?: Recor
     COFFER_MAX_VOLUMES_GB: "1000",
     COFFER_HTTP_RATE_PER_MINUTE: "100000",
     COFFER_GUEST_WAIT_MS: "5000",
+    // Tests change the catalogue behind the API's back.
+    COFFER_CATALOGUE_MS: "0",
     ...settings,
   });
   const rings: string[] = [];

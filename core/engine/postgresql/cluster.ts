@@ -89,8 +89,19 @@ export async function initCluster({ native, directory, superuser, password, as, 
   }
 }
 
-/** The major version of the programs. */
-export async function majorOf(native: string): Promise<number> {
+const majors = new Map<string, Promise<number>>();
+
+/** The major version of the programs, asked once: other programs come with another agent, or in another place. */
+export function majorOf(native: string): Promise<number> {
+  const known = majors.get(native);
+  if (known) return known;
+  const asked = askMajor(native);
+  majors.set(native, asked);
+  asked.catch(() => majors.delete(native));
+  return asked;
+}
+
+async function askMajor(native: string): Promise<number> {
   const { stdout } = await run(join(native, "bin", "postgres"), ["--version"], { env: environment });
   const major = Number(/ (\d+)/.exec(stdout)?.[1]);
   if (!major) throw new AppError("serviceUnavailable", `${native} does not tell its version.`, { reason: "engine.version", final: true });
