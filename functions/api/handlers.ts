@@ -1,6 +1,7 @@
 import { actionRoutes } from "#functions/api/actions";
 import type { Handler } from "#functions/api/call";
 import { catalogue } from "#functions/api/catalogue";
+import { clusters } from "#functions/api/clusters";
 import { configurations } from "#functions/api/configurations";
 import { databases } from "#functions/api/databases";
 import { instances } from "#functions/api/instances";
@@ -19,6 +20,7 @@ export const handlers: Partial<Record<RouteKey, Handler>> = {
   ...users,
   ...root,
   ...catalogue,
+  ...clusters,
   ...configurations,
   ...parameters,
   ...quotas,

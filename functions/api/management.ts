@@ -2,7 +2,7 @@ import * as z from "zod";
 import * as Instance from "#core/instance/index";
 import { param, type Handler } from "#functions/api/call";
 import { nes, uuid } from "#functions/api/fields";
-import { notYet } from "#functions/api/instances";
+import { notYet, unknownPath } from "#functions/api/instances";
 import { flag, limitOf, offsetMarker } from "#functions/api/paging";
 import { parse } from "#functions/api/validation";
 import { managed, managedDetail, rootHistoryView } from "#functions/api/views/management";
@@ -46,6 +46,8 @@ export const management = {
     return { instance: managedDetail(detail, await Instance.lastRoot(detail.instance.id), call) };
   },
   "POST /mgmt/instances/{id}/action": act,
+  // Upstream never answered it, so nobody can rely on it (contract §11). The owner upgrades by PUT.
+  "POST /mgmt/instances/{id}/upgrade": () => Promise.reject(unknownPath()),
   "GET /mgmt/instances/{id}/root": async (call) => {
     const { instance } = await Instance.get(param(call, "id"));
     return { root_history: rootHistoryView(instance.id, await Instance.lastRoot(instance.id)) };

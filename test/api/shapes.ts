@@ -147,6 +147,7 @@ export const shapes = {
   parameter: () => parameter,
   managedParameters: () => one("configuration-parameters", z.array(managedParameter)),
   managedParameter: () => managedParameter,
+  clusters: () => one("clusters", z.array(z.never())),
   operations: () => one("operations", z.array(operation)),
   notImplemented: () => one("notImplemented", z.strictObject({ code: z.literal(501), message: z.string() })),
 } satisfies Record<string, (reader: Reader) => z.ZodType>;
