@@ -1,6 +1,6 @@
 import { eq } from "drizzle-orm";
 import { read } from "#core/db/index";
-import { standardPort } from "#core/datastore/index";
+import { lineOf, standardPort } from "#core/datastore/index";
 import { datastoreVersion } from "#core/datastore/datastore.sql";
 import { ensure } from "#core/driver/ensure";
 import { AppError } from "#core/error";
@@ -54,7 +54,7 @@ export const create = define(
         externalId(c, "volume"),
         externalId(c, "port"),
       ]);
-      const image = { manager: version.manager, version: version.name };
+      const image = { manager: version.manager, version: lineOf(version.manager, version.version) };
       const bootData = await boot(c, image);
       const name = await intend(c, "server");
       const server = await ensure(
@@ -90,7 +90,7 @@ function portOf(manager: string): number {
 async function versionOf(id: string) {
   const [row] = await read((tx) =>
     tx
-      .select({ name: datastoreVersion.name, manager: datastoreVersion.manager })
+      .select({ version: datastoreVersion.version, manager: datastoreVersion.manager })
       .from(datastoreVersion)
       .where(eq(datastoreVersion.id, id)),
   );

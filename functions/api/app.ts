@@ -3,6 +3,7 @@ import { system } from "#core/actor";
 import { systemClock, type Clock } from "#core/clock";
 import type { Config } from "#core/config";
 import { enter } from "#core/context";
+import { noImages, type Images } from "#core/datastore/image";
 import { read, type Database } from "#core/db/index";
 import { sendOwn, type Publisher } from "#core/db/outbox";
 import { AppError, badRequest, describe } from "#core/error";
@@ -28,6 +29,8 @@ export interface ApiDeps {
   publisher: Publisher;
   doorbell: Doorbell;
   config: Config;
+  /** Where guest images are looked up; absent: nowhere. */
+  images?: Images;
   clock?: Clock;
   random?: Random;
   /** Whether the main job can be done; default: the state database answers. */
@@ -123,6 +126,7 @@ export function createApp(deps: ApiDeps): Hono {
         body: await bodyOf(request, key, route),
         config,
         reach: { doorbell: deps.doorbell, waitMs: config.COFFER_GUEST_WAIT_MS },
+        images: deps.images ?? noImages,
         links: new Links(request, actor.projectId, publicEndpoint),
         now: clock.now(),
         rates,

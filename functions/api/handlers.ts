@@ -5,6 +5,7 @@ import { clusters } from "#functions/api/clusters";
 import { configurations } from "#functions/api/configurations";
 import { databases } from "#functions/api/databases";
 import { instances } from "#functions/api/instances";
+import { datastoreVersions } from "#functions/api/datastore-versions";
 import { management } from "#functions/api/management";
 import { parameters } from "#functions/api/parameters";
 import { quotas } from "#functions/api/quotas";
@@ -21,6 +22,7 @@ export const handlers: Partial<Record<RouteKey, Handler>> = {
   ...root,
   ...catalogue,
   ...clusters,
+  ...datastoreVersions,
   ...configurations,
   ...parameters,
   ...quotas,

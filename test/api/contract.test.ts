@@ -11,6 +11,7 @@ let still: string;
 beforeAll(async () => {
   api = await startApi();
   still = await fixture();
+  await api.db.owner`insert into datastore (id, name, manager) values (${nobody}, 'empty', 'postgresql')`;
 });
 afterAll(() => api.close());
 
