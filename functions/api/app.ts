@@ -103,13 +103,15 @@ export function createApp(deps: ApiDeps): Hono {
     if (decode(project) !== actor.projectId) throw new AppError("forbidden", "The project in the path is not the token's.", { reason: "project.other" });
     // Contract §0.1: a project with nothing behind it is refused, not unknown.
     if (segments.length === 0) throw new AppError("forbidden", "The path names a project and nothing in it.", { reason: "project.alone" });
-    const limited = rates.take(actor.projectId, request.method);
-    if (limited) return limited;
-    const found = match(request.method, segments);
-    if (!found) throw unknownPath();
-    seen.route = found.key;
-    allow(actor, found.key, found.route);
-    return enter({ db: deps.db, actor, requestId, clock, random }, () => answerTo(request, found, actor));
+    return enter({ db: deps.db, actor, requestId, clock, random }, async () => {
+      const limited = await rates.take(actor.projectId, request.method);
+      if (limited) return limited;
+      const found = match(request.method, segments);
+      if (!found) throw unknownPath();
+      seen.route = found.key;
+      allow(actor, found.key, found.route);
+      return answerTo(request, found, actor);
+    });
   }
 
   /** Inside the request's context: the handler, then the outbox. */
