@@ -23,6 +23,7 @@ export const Config = z.object({
   COFFER_HEARTBEAT_STALE_SECONDS: z.coerce.number().min(1).default(90),
   /** How long a reply waits for the guest where the contract says the work is done before it. */
   COFFER_GUEST_WAIT_MS: z.coerce.number().min(0).default(15_000),
+  /** Requests of one project per minute, of each of GET, POST, PUT and DELETE, over all processes. */
   COFFER_HTTP_RATE_PER_MINUTE: z.coerce.number().int().min(1).default(200),
 });
 export type Config = Readonly<z.infer<typeof Config>>;

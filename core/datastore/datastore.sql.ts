@@ -1,4 +1,5 @@
 import { boolean, index, jsonb, pgTable, text, uuid } from "drizzle-orm/pg-core";
+import { instant } from "#core/db/columns";
 
 export const datastore = pgTable("datastore", {
   id: uuid("id").primaryKey(),
@@ -6,6 +7,8 @@ export const datastore = pgTable("datastore", {
   /** Which `Engine` serves it. */
   manager: text("manager").notNull(),
   defaultVersionId: uuid("default_version_id"),
+  /** Rows of versions that are gone still point here. */
+  deletedAt: instant("deleted_at"),
 });
 
 export const datastoreVersion = pgTable(
@@ -26,6 +29,8 @@ export const datastoreVersion = pgTable(
     packages: jsonb("packages").$type<string[]>().notNull().default([]),
     registryExt: text("registry_ext").notNull().default(""),
     replStrategy: text("repl_strategy").notNull().default(""),
+    /** Instances that are gone, and their backups, still point here. */
+    deletedAt: instant("deleted_at"),
   },
   (table) => [index("datastore_version_by_datastore").on(table.datastoreId)],
 );

@@ -1,4 +1,4 @@
-import { asc, eq } from "drizzle-orm";
+import { and, asc, eq, isNull } from "drizzle-orm";
 import { read } from "#core/db/index";
 import { statement } from "#core/db/statement";
 import { datastore, datastoreVersion } from "#core/datastore/datastore.sql";
@@ -11,12 +11,20 @@ export type Datastore = typeof datastore.$inferSelect & { versions: Version[] };
 /** TCP port that clients of an engine expect. */
 const ports: Record<string, number> = { postgresql: 5432, mysql: 3306, mariadb: 3306, redis: 6379 };
 export const standardPort = (manager: string): number | undefined => ports[manager];
+/** The engines that are known at all. */
+export const managers = Object.keys(ports);
+
+/** How many parts of a number name a line of releases, which share their data: `17` of 17.10, `11.4` of 11.4.7. */
+const lineParts: Record<string, number> = { postgresql: 1 };
+/** The line of releases that a number belongs to. */
+export const lineOf = (manager: string, version: string) => version.split(".").slice(0, lineParts[manager] ?? 2).join(".");
 
 const everything = statement((tx) =>
   tx
     .select({ store: datastore, version: datastoreVersion })
     .from(datastore)
-    .leftJoin(datastoreVersion, eq(datastoreVersion.datastoreId, datastore.id))
+    .leftJoin(datastoreVersion, and(eq(datastoreVersion.datastoreId, datastore.id), isNull(datastoreVersion.deletedAt)))
+    .where(isNull(datastore.deletedAt))
     .orderBy(asc(datastore.name), asc(datastoreVersion.name), asc(datastoreVersion.version)),
 );
 

@@ -1,4 +1,4 @@
-import { and, eq, isNull, notInArray, sql } from "drizzle-orm";
+import { and, eq, notInArray, sql } from "drizzle-orm";
 import { createHash } from "node:crypto";
 import { inside } from "#core/db/index";
 import { datastore, datastoreVersion } from "#core/datastore/datastore.sql";
@@ -9,7 +9,7 @@ export interface DatastoreSeed {
   name: string;
   manager: string;
   /** `name` is what users type (`17`), `version` the exact number (`17.10`). */
-  versions: { name: string; version: string; isDefault?: boolean }[];
+  versions: { name: string; version: string; isDefault?: boolean; image?: string }[];
 }
 
 /** The same name has the same id in every installation, so that scripts can be carried over. Shape of a UUIDv5. */
@@ -20,7 +20,7 @@ export function nameId(...parts: string[]): string {
 
 /**
  * Makes the stored datastores say what is given, in the open transaction. What an admin changed
- * since (default version, active or not) stays, and so do versions that are no longer named:
+ * since (default version, active or not, deleted) stays, and so do versions that are no longer named:
  * instances may run them.
  */
 export async function seed(stores: DatastoreSeed[]): Promise<void> {
@@ -32,20 +32,19 @@ export async function seed(stores: DatastoreSeed[]): Promise<void> {
       .onConflictDoUpdate({ target: datastore.name, set: { manager } });
     const [store] = await tx.select({ id: datastore.id }).from(datastore).where(eq(datastore.name, name));
     if (!store || versions.length === 0) continue;
+    const before = await tx.select({ id: datastoreVersion.id }).from(datastoreVersion).where(eq(datastoreVersion.datastoreId, store.id)).limit(1);
     await tx
       .insert(datastoreVersion)
-      .values(versions.map((one) => ({ id: nameId(name, one.name), datastoreId: store.id, name: one.name, version: one.version, manager })))
+      .values(versions.map((one) => ({ id: nameId(name, one.name), datastoreId: store.id, name: one.name, version: one.version, manager, image: one.image ?? "" })))
       .onConflictDoUpdate({
         target: datastoreVersion.id,
         set: { version: sql`excluded.version`, manager: sql`excluded.manager` },
       });
     for (const one of versions) await seedParameters(nameId(name, one.name), factsOf(manager, one.version));
     const first = versions.find((one) => one.isDefault) ?? versions[0];
-    if (!first) continue;
-    await tx
-      .update(datastore)
-      .set({ defaultVersionId: nameId(name, first.name) })
-      .where(and(eq(datastore.id, store.id), isNull(datastore.defaultVersionId)));
+    // Later, whether there is a default is an admin's word.
+    if (!first || before.length > 0) continue;
+    await tx.update(datastore).set({ defaultVersionId: nameId(name, first.name) }).where(eq(datastore.id, store.id));
   }
 }
 

@@ -17,11 +17,12 @@ grant select, insert, update, delete on all tables in schema identity to coffer_
 grant usage on all sequences in schema public to coffer_app, coffer_system;
 
 revoke all on all tables in schema public from coffer_app;
-grant select on installation, flavor, datastore, datastore_version to coffer_app;
-grant select, insert, update on instance, configuration, operation, outbox, guest_job, root_history, quota, quota_usage to coffer_app;
-grant select, insert, update on datastore_parameter to coffer_app;
+grant select on installation, flavor to coffer_app;
+grant select, insert, update on instance, configuration, operation, outbox, guest_job, root_history, quota, quota_usage, rate_bucket to coffer_app;
+grant select, insert, update on datastore, datastore_version, datastore_parameter to coffer_app;
 grant select on operation_step, resource to coffer_app;
 grant select, delete on guest_doorbell to coffer_app;
+grant delete on guest_job to coffer_app;
 grant select (instance_id, project_id, inventory, agent_version, last_seen_at) on guest to coffer_app;
 
 do $$
@@ -46,12 +47,19 @@ begin
 end $$;
 
 -- Of no project: read by all, changed by administrators.
-alter table datastore_parameter enable row level security;
-alter table datastore_parameter force row level security;
-drop policy if exists system on datastore_parameter;
-create policy system on datastore_parameter to coffer_system using (true);
-drop policy if exists readable on datastore_parameter;
-create policy readable on datastore_parameter for select to coffer_app using (true);
-drop policy if exists administered on datastore_parameter;
-create policy administered on datastore_parameter to coffer_app using ((select current_setting('coffer.admin', true)) = 'on');
+do $$
+declare
+  catalogue_table text;
+begin
+  foreach catalogue_table in array array['datastore', 'datastore_version', 'datastore_parameter'] loop
+    execute format('alter table %I enable row level security', catalogue_table);
+    execute format('alter table %I force row level security', catalogue_table);
+    execute format('drop policy if exists system on %I', catalogue_table);
+    execute format('create policy system on %I to coffer_system using (true)', catalogue_table);
+    execute format('drop policy if exists readable on %I', catalogue_table);
+    execute format('create policy readable on %I for select to coffer_app using (true)', catalogue_table);
+    execute format('drop policy if exists administered on %I', catalogue_table);
+    execute format('create policy administered on %I to coffer_app using ((select current_setting(''coffer.admin'', true)) = ''on'')', catalogue_table);
+  end loop;
+end $$;
 `;

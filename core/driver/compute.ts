@@ -18,6 +18,14 @@ export interface ServerSpec {
   boot: Boot;
 }
 
+/** What a server is made anew from. */
+export interface Rebuild {
+  image: ServerSpec["image"];
+  /** Of the cloud's image service. */
+  imageId: string;
+  boot: Boot;
+}
+
 export interface Server extends Resource {
   state: "BUILD" | "ACTIVE" | "SHUTDOWN" | "ERROR";
   flavorId: string;
@@ -30,4 +38,11 @@ export interface Compute extends Resources<ServerSpec, Server> {
   resize(id: string, flavor: Flavor, call: Call): Promise<Server>;
   /** Replaces the machine's processes, keeping its disks. */
   reboot(id: string, call: Call): Promise<void>;
+  /**
+   * Makes the system anew from an image and this boot data, under the same id, on the same volume and port. What
+   * has booted with this generation's boot data already is left as it is.
+   */
+  rebuild(id: string, what: Rebuild, call: Call): Promise<Server>;
+  /** Moves the server to another host, with all that it has; throws, final, where there is none, and leaves the server alone. */
+  migrate(id: string, host: string | undefined, call: Call): Promise<Server>;
 }

@@ -1,9 +1,9 @@
-import { and, asc, eq } from "drizzle-orm";
+import { and, asc, eq, inArray, lt, ne, or } from "drizzle-orm";
 import { ambient, newId, now } from "#core/context";
 import { inside, read } from "#core/db/index";
 import { given, statement } from "#core/db/statement";
 import { guest, guestJob } from "#core/guest/guest.sql";
-import { jobs, type Inventory, type JobKind, type JobSpec } from "#core/guest/protocol";
+import { jobs, questions, type Inventory, type JobKind, type JobSpec } from "#core/guest/protocol";
 
 /**
  * Told after a commit that a guest has a job waiting; carries no data, may be lost. Resolves once the
@@ -71,6 +71,29 @@ export async function awaitJob(jobId: string, timeoutMs: number): Promise<JobSta
     if (!seen || seen.state !== "queued" || left <= 0) return seen;
     await clock.sleep(Math.min(pause, left));
   }
+}
+
+export type Question = (typeof questions)[number];
+/** An answer older than this is of no use to anybody, s. */
+const KEPT_SECONDS = 60;
+
+/**
+ * The same question, or stop, if it waits for this guest already, in the open transaction: a guest that was away
+ * shall not find hundreds of them. Old answers are forgotten on the way, so that whoever asks every minute leaves
+ * no more than a row or two.
+ */
+export async function waitingQuestion(job: { instanceId: string; generation: number; kind: Question | "stop" }): Promise<string | undefined> {
+  const old = new Date(now().getTime() - KEPT_SECONDS * 1000);
+  const { instanceId, generation, kind } = job;
+  await inside()
+    .delete(guestJob)
+    .where(and(eq(guestJob.instanceId, instanceId), inArray(guestJob.kind, [...questions]), or(lt(guestJob.finishedAt, old), ne(guestJob.generation, generation))));
+  const [row] = await inside()
+    .select({ id: guestJob.id })
+    .from(guestJob)
+    .where(and(eq(guestJob.instanceId, instanceId), eq(guestJob.kind, kind), eq(guestJob.state, "queued"), eq(guestJob.generation, generation)))
+    .limit(1);
+  return row?.id;
 }
 
 const empty: Inventory = { databases: [], users: [] };
@@ -148,6 +171,10 @@ function fold(before: Inventory, kind: JobKind, raw: Record<string, unknown>): I
       return mapUser(name, (one) => ({ ...one, databases: one.databases.filter((other) => other !== database) }));
     }
     case "restart":
+    case "stop":
+    case "ping":
+    case "diagnostics":
+    case "hwinfo":
     case "configure":
     case "apply_configuration":
     case "grow_volume":

@@ -45,6 +45,12 @@ export const jobs = {
    * of what the instance was, should the guest refuse. The result names what waits for a restart: `restartRequired`.
    */
   apply_configuration: z.object({ overrides: Overrides, before: z.object({ configurationId: z.uuid().nullable(), pending: z.boolean() }) }),
+  /** Takes the database down, to stay so until a restart, a configure or a prepare. */
+  stop: z.object({}),
+  /** Questions: see `questions`. */
+  ping: z.object({}),
+  diagnostics: z.object({}),
+  hwinfo: z.object({}),
   grow_volume: z.object({ volumeGb: z.number() }),
   access: z.object({ cidrs: Cidrs }),
   create_databases: z.object({ databases: z.array(Database) }),
@@ -61,6 +67,15 @@ export const jobs = {
 } as const;
 export type JobKind = keyof typeof jobs;
 export type JobSpec<K extends JobKind = JobKind> = z.infer<(typeof jobs)[K]>;
+/** Jobs that change nothing: one that fails is no fault of the instance. Their results are `Diagnostics` and `Hardware`. */
+export const questions = ["ping", "diagnostics", "hwinfo"] as const satisfies readonly JobKind[];
+const Count = z.number().int().nonnegative();
+/** Of the agent's own process; memory in kB. */
+export const Diagnostics = z.object({ version: z.string().max(64), threads: Count, fdSize: Count, vmSize: Count, vmPeak: Count, vmRss: Count, vmHwm: Count });
+export type Diagnostics = z.infer<typeof Diagnostics>;
+/** Memory in kB. */
+export const Hardware = z.object({ memTotal: Count, cpus: Count });
+export type Hardware = z.infer<typeof Hardware>;
 const jobKinds = Object.keys(jobs) as [JobKind, ...JobKind[]];
 
 export const Inventory = z.object({

@@ -9,6 +9,7 @@ import {
   headers,
   oldestProtocol,
   PROTOCOL,
+  questions,
   signedText,
   type EnrolRequest,
   type JobResult,
@@ -211,7 +212,7 @@ async function settle(caller: Guest, result: JobResult) {
           .where(and(eq(rootHistory.instanceId, caller.instanceId), isNull(rootHistory.disabledAt)));
       }
     }
-    if (!result.ok) {
+    if (!result.ok && !questions.some((one) => one === job.kind)) {
       if (job.kind === "enable_root") {
         await tx
           .update(rootHistory)

@@ -2,6 +2,8 @@
 export { create } from "#core/instance/create";
 export { get, list, listEverywhere, type Detail } from "#core/instance/row";
 export { loaded, rename, resizeFlavor, resizeVolume, restart, updateAccess } from "#core/instance/change";
+export { migrate, rebuild, reboot } from "#core/instance/manage";
+export { diagnostics, hardware, ping, stop, type Diagnostics, type Hardware } from "#core/instance/question";
 export { remove, resetStatus, resetTask } from "#core/instance/remove";
 export { createDatabases, deleteDatabase, listDatabases } from "#core/instance/databases";
 export {

@@ -13,7 +13,7 @@ import { release } from "#core/quota/index";
 /** Status BUILD of contract §3.1, rows 3 and 12, as a condition. */
 const building: SQL = or(
   and(eq(instance.task, "BUILDING"), ne(instance.serverState, "ERROR")),
-  and(eq(instance.serverState, "BUILD"), inArray(instance.task, ["NONE", "UPDATING"])),
+  and(eq(instance.serverState, "BUILD"), inArray(instance.task, ["NONE", "UPDATING", "MIGRATING"])),
 ) as SQL;
 
 /**

@@ -9,6 +9,7 @@ export type Task =
   | "REBOOTING"
   | "RESIZING"
   | "UPDATING"
+  | "MIGRATING"
   | "RESTART_REQUIRED"
   | "BUILDING_ERROR"
   | "UPDATING_ERROR";
@@ -65,6 +66,7 @@ export function statusOf(seen: Observed): Status {
         : "ERROR";
     case "NONE":
     case "UPDATING":
+    case "MIGRATING":
       // A server that the compute service no longer knows counts as shut down.
       return seen.serverState === "none" ? "SHUTDOWN" : seen.serverState;
   }

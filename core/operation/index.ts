@@ -9,7 +9,7 @@ import { operation, operationStep, type Input } from "#core/operation/operation.
 export type Operation = typeof operation.$inferSelect;
 
 /** Each has a workflow of the same name. */
-export type Kind = "create" | "destroy" | "restart" | "resize_flavor" | "resize_volume" | "update_access";
+export type Kind = "create" | "destroy" | "restart" | "resize_flavor" | "resize_volume" | "update_access" | "reboot" | "migrate" | "rebuild";
 
 /** How long a whole run may take before it fails with a cause (contract §7.1 `usage_timeout`, `resize_time_out` ...). */
 const minutes: Record<Kind, number> = {
@@ -19,6 +19,9 @@ const minutes: Record<Kind, number> = {
   resize_flavor: 25,
   resize_volume: 15,
   update_access: 5,
+  reboot: 10,
+  migrate: 25,
+  rebuild: 30,
 };
 
 export const kinds = Object.keys(minutes) as Kind[];

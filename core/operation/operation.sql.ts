@@ -9,6 +9,11 @@ export type Outcome = "done" | "failed" | "cancelled";
 export interface Input {
   flavorId?: string;
   volumeGb?: number;
+  /** Where a migration is to go. */
+  host?: string;
+  /** What a rebuild makes the server from, and the generation of its new guest. */
+  imageId?: string;
+  generation?: number;
   access?: { is_public?: boolean; allowed_cidrs?: string[] };
 }
 

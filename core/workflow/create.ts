@@ -1,13 +1,12 @@
-import { eq } from "drizzle-orm";
-import { read } from "#core/db/index";
 import { standardPort } from "#core/datastore/index";
-import { datastoreVersion } from "#core/datastore/datastore.sql";
 import { ensure } from "#core/driver/ensure";
 import { AppError } from "#core/error";
-import { externalId, flavorOf, intend, landed, nameOf } from "#core/workflow/context";
+import { externalId, flavorOf, intend, landed } from "#core/workflow/context";
 import { define, done, go, wait } from "#core/workflow/define";
 import { fault } from "#core/workflow/fault";
 import { boot, prepared } from "#core/workflow/guest";
+import { imageOf } from "#core/workflow/image";
+import { serverRuns } from "#core/workflow/server";
 
 export const create = define(
   "create",
@@ -33,7 +32,7 @@ export const create = define(
     },
     port: async (c) => {
       const name = await intend(c, "port");
-      const { manager } = await versionOf(c.instance.datastoreVersionId);
+      const { manager } = await imageOf(c.instance.datastoreVersionId);
       const port = await ensure(
         c.network,
         {
@@ -48,13 +47,12 @@ export const create = define(
       return go("server", { address: port.address, port: port.port });
     },
     server: async (c) => {
-      const [flavor, version, volumeId, portId] = await Promise.all([
+      const [flavor, image, volumeId, portId] = await Promise.all([
         flavorOf(c.instance.flavorId),
-        versionOf(c.instance.datastoreVersionId),
+        imageOf(c.instance.datastoreVersionId),
         externalId(c, "volume"),
         externalId(c, "port"),
       ]);
-      const image = { manager: version.manager, version: version.name };
       const bootData = await boot(c, image);
       const name = await intend(c, "server");
       const server = await ensure(
@@ -65,17 +63,7 @@ export const create = define(
       await landed(name, server.id);
       return go("boot", { serverState: server.state });
     },
-    boot: async (c) => {
-      const server = await c.compute.get(await externalId(c, "server"), c.call());
-      if (!server) throw new AppError("serviceUnavailable", `Server ${nameOf(c, "server")} has vanished.`, { reason: "server.missing", final: true });
-      if (server.state === "ERROR") {
-        throw new AppError("serviceUnavailable", `The server failed to start: ${server.fault ?? "no reason given"}`, {
-          reason: "server.error",
-          final: true,
-        });
-      }
-      return server.state === "ACTIVE" ? go("prepare", { serverState: "ACTIVE" }) : wait(2);
-    },
+    boot: async (c) => ((await serverRuns(c)) ? go("prepare", { serverState: "ACTIVE" }) : wait(2)),
     prepare: async (c) => ((await prepared(c)) && c.instance.serviceStatus === "healthy" ? done() : wait(5)),
   },
 );
@@ -85,15 +73,4 @@ function portOf(manager: string): number {
   const port = standardPort(manager);
   if (port === undefined) throw new AppError("notImplemented", `Nothing is known of datastore manager '${manager}'.`, { reason: "datastore.manager", final: true });
   return port;
-}
-
-async function versionOf(id: string) {
-  const [row] = await read((tx) =>
-    tx
-      .select({ name: datastoreVersion.name, manager: datastoreVersion.manager })
-      .from(datastoreVersion)
-      .where(eq(datastoreVersion.id, id)),
-  );
-  if (!row) throw new AppError("badRequest", "The datastore version is no longer offered.", { reason: "datastore.unknown", final: true });
-  return row;
 }

@@ -24,7 +24,7 @@ export const destroy = define(
   },
   {
     revoke: async (c) => {
-      await revoke(c, now());
+      await revoke(c, now(), "The instance was deleted.");
       return go("server");
     },
     server: async (c) => {

@@ -69,14 +69,14 @@ export async function boot(c: Context, datastore: Boot["datastore"]): Promise<Bo
   return { protocol: PROTOCOL, instanceId, generation, url: c.guestUrl, ca: c.ca, token, datastore };
 }
 
-/** From now on nothing the guest says counts, and its queue is closed. */
-export async function revoke(c: Context, at: Date) {
+/** From now on nothing the guest says counts, and its queue is closed; `why` is told to who waits for it. */
+export async function revoke(c: Context, at: Date, why: string) {
   await transaction(async (tx) => {
     await tx.update(guest).set({ revokedAt: at, tokenHash: null }).where(eq(guest.instanceId, c.instance.id));
     await tx.delete(guestDoorbell).where(eq(guestDoorbell.instanceId, c.instance.id));
     await tx
       .update(guestJob)
-      .set({ state: "failed", error: "The instance was deleted.", spec: null, finishedAt: at })
+      .set({ state: "failed", error: why, spec: null, finishedAt: at })
       .where(sql`${guestJob.instanceId} = ${c.instance.id} and ${guestJob.state} = 'queued'`);
   });
 }

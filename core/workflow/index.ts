@@ -3,6 +3,8 @@ import { updateAccess } from "#core/workflow/access";
 import { create } from "#core/workflow/create";
 import type { Workflow } from "#core/workflow/define";
 import { destroy } from "#core/workflow/destroy";
+import { migrate, reboot } from "#core/workflow/reboot";
+import { rebuild } from "#core/workflow/rebuild";
 import { resizeFlavor, resizeVolume } from "#core/workflow/resize";
 import { restart } from "#core/workflow/restart";
 
@@ -14,4 +16,7 @@ export const workflows = {
   resize_flavor: resizeFlavor,
   resize_volume: resizeVolume,
   update_access: updateAccess,
+  reboot,
+  migrate,
+  rebuild,
 } satisfies Record<Kind, Workflow>;

@@ -3,7 +3,6 @@ import { badRequest } from "#core/error";
 import * as Instance from "#core/instance/index";
 import { param, type Call, type Handler } from "#functions/api/call";
 import { flavorRef, volumeSize } from "#functions/api/fields";
-import { notYet } from "#functions/api/instances";
 import { forbidden } from "#functions/api/policy";
 import { parse } from "#functions/api/validation";
 
@@ -31,8 +30,15 @@ const actions: Record<string, (call: Call) => Promise<void>> = {
     // The stored service status is unknown then; a guest that is asked at once says how it is.
     return Instance.resetStatus(id).then(() => call.reach.doorbell.ring(id));
   },
-  promote_to_replica_source: () => Promise.reject(notYet("Promoting a replica")),
-  eject_replica_source: () => Promise.reject(notYet("Ejecting a replica source")),
+  // No instance is a replica here; the order of the refusals is contract §3.4's.
+  promote_to_replica_source: async (call) => {
+    const row = await Instance.loaded(param(call, "id"));
+    throw Instance.obstacle(row) ?? badRequest(`Instance ${row.id} is not a replica.`, { reason: "replica.none" });
+  },
+  eject_replica_source: async (call) => {
+    const { id } = await Instance.loaded(param(call, "id"));
+    throw badRequest(`Instance ${id} has no replicas.`, { reason: "replica.no_replicas" });
+  },
 };
 
 const act: Handler = async (call) => {

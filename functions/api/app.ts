@@ -3,6 +3,7 @@ import { system } from "#core/actor";
 import { systemClock, type Clock } from "#core/clock";
 import type { Config } from "#core/config";
 import { enter } from "#core/context";
+import { noImages, type Images } from "#core/datastore/image";
 import { read, type Database } from "#core/db/index";
 import { sendOwn, type Publisher } from "#core/db/outbox";
 import { AppError, badRequest, describe } from "#core/error";
@@ -28,6 +29,8 @@ export interface ApiDeps {
   publisher: Publisher;
   doorbell: Doorbell;
   config: Config;
+  /** Where guest images are looked up; absent: nowhere. */
+  images?: Images;
   clock?: Clock;
   random?: Random;
   /** Whether the main job can be done; default: the state database answers. */
@@ -100,13 +103,15 @@ export function createApp(deps: ApiDeps): Hono {
     if (decode(project) !== actor.projectId) throw new AppError("forbidden", "The project in the path is not the token's.", { reason: "project.other" });
     // Contract §0.1: a project with nothing behind it is refused, not unknown.
     if (segments.length === 0) throw new AppError("forbidden", "The path names a project and nothing in it.", { reason: "project.alone" });
-    const limited = rates.take(actor.projectId, request.method);
-    if (limited) return limited;
-    const found = match(request.method, segments);
-    if (!found) throw unknownPath();
-    seen.route = found.key;
-    allow(actor, found.key, found.route);
-    return enter({ db: deps.db, actor, requestId, clock, random }, () => answerTo(request, found, actor));
+    return enter({ db: deps.db, actor, requestId, clock, random }, async () => {
+      const limited = await rates.take(actor.projectId, request.method);
+      if (limited) return limited;
+      const found = match(request.method, segments);
+      if (!found) throw unknownPath();
+      seen.route = found.key;
+      allow(actor, found.key, found.route);
+      return answerTo(request, found, actor);
+    });
   }
 
   /** Inside the request's context: the handler, then the outbox. */
@@ -123,6 +128,7 @@ export function createApp(deps: ApiDeps): Hono {
         body: await bodyOf(request, key, route),
         config,
         reach: { doorbell: deps.doorbell, waitMs: config.COFFER_GUEST_WAIT_MS },
+        images: deps.images ?? noImages,
         links: new Links(request, actor.projectId, publicEndpoint),
         now: clock.now(),
         rates,

@@ -1,5 +1,6 @@
 import type { Actor } from "#core/actor";
 import type { Config } from "#core/config";
+import type { Images } from "#core/datastore/image";
 import type { Reach } from "#core/instance/index";
 import type { Links } from "#functions/api/links";
 import type { RateLimiter } from "#functions/api/rate";
@@ -15,6 +16,7 @@ export interface Call {
   body: unknown;
   config: Config;
   reach: Reach;
+  images: Images;
   links: Links;
   now: Date;
   rates: RateLimiter;

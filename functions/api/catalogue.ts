@@ -1,4 +1,5 @@
 import * as Datastore from "#core/datastore/index";
+import { removeStore } from "#core/datastore/manage";
 import { badRequest, notFound } from "#core/error";
 import * as Flavor from "#core/flavor/index";
 import { param, type Call, type Handler } from "#functions/api/call";
@@ -40,6 +41,7 @@ export const catalogue = {
     const found = await store(call);
     return { datastore: datastoreView(found, active(found), call) };
   },
+  "DELETE /datastores/{datastore}": (call) => removeStore(param(call, "datastore")),
   "GET /datastores/{datastore}/versions": async (call) => {
     const found = await store(call);
     const versions = call.actor.isAdmin ? found.versions : active(found);

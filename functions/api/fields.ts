@@ -32,7 +32,7 @@ export const host = z.string().regex(/^%?[\w().-]*%?$/).min(1);
 
 /** IPv4 with octets in range: upstream does not look, but an engine would refuse its access file. */
 export const cidr = z.string().regex(/^((25[0-5]|2[0-4]\d|1?\d?\d)(\.(?!$|\/)|(?=$|\/))){4}(\/([0-9]|[12][0-9]|3[0-2]))?$/);
-const unique = (values: unknown[]) => new Set(values.map((one) => JSON.stringify(one))).size === values.length;
+export const unique = (values: unknown[]) => new Set(values.map((one) => JSON.stringify(one))).size === values.length;
 export const cidrs = z.array(cidr).refine(unique, "has non-unique elements");
 
 const ipv4 = z.string().regex(/^(\d{1,3}\.){3}\d{1,3}$/);

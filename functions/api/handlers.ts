@@ -1,9 +1,11 @@
 import { actionRoutes } from "#functions/api/actions";
 import type { Handler } from "#functions/api/call";
 import { catalogue } from "#functions/api/catalogue";
+import { clusters } from "#functions/api/clusters";
 import { configurations } from "#functions/api/configurations";
 import { databases } from "#functions/api/databases";
 import { instances } from "#functions/api/instances";
+import { datastoreVersions } from "#functions/api/datastore-versions";
 import { management } from "#functions/api/management";
 import { parameters } from "#functions/api/parameters";
 import { quotas } from "#functions/api/quotas";
@@ -19,6 +21,8 @@ export const handlers: Partial<Record<RouteKey, Handler>> = {
   ...users,
   ...root,
   ...catalogue,
+  ...clusters,
+  ...datastoreVersions,
   ...configurations,
   ...parameters,
   ...quotas,

@@ -2,10 +2,10 @@ import * as z from "zod";
 import * as Instance from "#core/instance/index";
 import { param, type Handler } from "#functions/api/call";
 import { nes, uuid } from "#functions/api/fields";
-import { notYet } from "#functions/api/instances";
+import { unknownPath } from "#functions/api/instances";
 import { flag, limitOf, offsetMarker } from "#functions/api/paging";
 import { parse } from "#functions/api/validation";
-import { managed, managedDetail, rootHistoryView } from "#functions/api/views/management";
+import { diagnosticsView, hardwareView, managed, managedDetail, rootHistoryView } from "#functions/api/views/management";
 
 /** Trove has no cap here; a page of this size is still one reasonable reply. */
 const CAP = 1000;
@@ -22,9 +22,12 @@ const Action = z.union([
 /** Contract §5.3: exactly one action. */
 const act: Handler = async (call) => {
   const wish = parse(Action, call.body);
-  const { instance } = await Instance.get(param(call, "id"));
-  if ("reset-task-status" in wish) return Instance.resetTask(instance.id);
-  throw notYet(`The action ${Object.keys(wish).join(", ")}`);
+  const id = param(call, "id");
+  if ("stop" in wish) return Instance.stop(id, call.reach);
+  if ("reboot" in wish) return Instance.reboot(id);
+  if ("migrate" in wish) return Instance.migrate(id, wish.migrate.host);
+  if ("rebuild" in wish) return Instance.rebuild(id, wish.rebuild.image_id, call.images);
+  return Instance.resetTask(id);
 };
 
 /** What administrators see of every project's instances (contract §1.4). */
@@ -46,6 +49,11 @@ export const management = {
     return { instance: managedDetail(detail, await Instance.lastRoot(detail.instance.id), call) };
   },
   "POST /mgmt/instances/{id}/action": act,
+  "GET /mgmt/instances/{id}/diagnostics": async (call) => ({ diagnostics: diagnosticsView(await Instance.diagnostics(param(call, "id"), call.reach)) }),
+  "GET /mgmt/instances/{id}/hwinfo": async (call) => ({ hwinfo: hardwareView(await Instance.hardware(param(call, "id"), call.reach)) }),
+  "GET /mgmt/instances/{id}/rpc_ping": (call) => Instance.ping(param(call, "id"), call.reach),
+  // Upstream never answered it, so nobody can rely on it (contract §11). The owner upgrades by PUT.
+  "POST /mgmt/instances/{id}/upgrade": () => Promise.reject(unknownPath()),
   "GET /mgmt/instances/{id}/root": async (call) => {
     const { instance } = await Instance.get(param(call, "id"));
     return { root_history: rootHistoryView(instance.id, await Instance.lastRoot(instance.id)) };

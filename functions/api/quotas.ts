@@ -5,7 +5,6 @@ import { defaultLimits, resources, setLimits, usageOf } from "#core/quota/index"
 import type { Resource } from "#core/quota/quota.sql";
 import { param, type Handler } from "#functions/api/call";
 import { forbidden } from "#functions/api/policy";
-import { limitedMethods } from "#functions/api/rate";
 import { parse } from "#functions/api/validation";
 
 /** Contract §2.10: null is skipped, -1 means unlimited. */
@@ -33,10 +32,10 @@ export const quotas = {
     return { quotas: changed };
   },
   "GET /limits": async (call) => {
-    const usage = await usageOf(call.actor.projectId, defaultLimits(call.config));
+    const { projectId } = call.actor;
+    const [usage, states] = await Promise.all([usageOf(projectId, defaultLimits(call.config)), call.rates.state(projectId)]);
     const absolute = Object.fromEntries(usage.map(({ resource, limit }) => [`max_${resource}`, limit]));
-    const rates = limitedMethods.map((verb) => {
-      const { value, remaining, nextAvailable } = call.rates.state(call.actor.projectId, verb);
+    const rates = states.map(({ method: verb, value, remaining, nextAvailable }) => {
       const at = `${nextAvailable.toISOString().slice(0, 19)}Z`;
       return { verb, uri: "*", regex: ".*", value, unit: "MINUTE", remaining, nextAvailable: at };
     });

@@ -3,6 +3,7 @@ import { system } from "#core/actor";
 import { systemClock } from "#core/clock";
 import type { Config } from "#core/config";
 import { enter } from "#core/context";
+import { installedImageId, installedImages } from "#core/datastore/image";
 import { Database } from "#core/db/index";
 import { migrate } from "#core/db/migrate";
 import { createLocalCloud } from "#core/driver/index";
@@ -92,7 +93,7 @@ export async function startService({ settings, config, source, build }: ServiceO
     undo.push(() => Promise.all([app.close(), db.close()]));
     const asSystem = <T>(name: string, work: () => Promise<T>) => enter({ db, actor: system(name), clock: systemClock }, work);
 
-    const versions = engines.map(({ name, version }) => ({ name, version, isDefault: name === DEFAULT_VERSION }));
+    const versions = engines.map(({ name, version }) => ({ name, version, isDefault: name === DEFAULT_VERSION, image: installedImageId("postgresql", name) }));
     await asSystem("seed", () => seedCatalogue({ flavors: localFlavors, datastores: [{ name: "postgresql", manager: "postgresql", versions }] }));
     const identity = createIdentity({
       db,
@@ -177,6 +178,7 @@ export async function startService({ settings, config, source, build }: ServiceO
       publisher,
       doorbell: held,
       config,
+      images: installedImages(engines.map(({ version }) => ({ manager: "postgresql", version }))),
     });
     answer = (request, env) =>
       /^\/identity(\/|$)/.test(new URL(request.url).pathname) ? identity.fetch(request, env) : troveApp.fetch(request, env);

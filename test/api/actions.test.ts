@@ -41,8 +41,8 @@ test.each<[unknown, number, RegExp]>([
   [{ resize: { volume: { size: 11 } } }, 413, /10 GB/],
   [{ resize: { flavorRef: "1" } }, 400, /this flavor already/],
   [{ resize: { flavorRef: "99" } }, 400, /Flavor 99/],
-  [{ promote_to_replica_source: {} }, 501, /Promoting/],
-  [{ eject_replica_source: {} }, 501, /Ejecting/],
+  [{ promote_to_replica_source: {} }, 400, /is not a replica/],
+  [{ eject_replica_source: {} }, 400, /has no replicas/],
   [{ reset_status: {} }, 403, /instance:reset_status/],
 ])("%j is refused and changes nothing", async (body, code, text) => {
   const id = await api.active();

@@ -16,8 +16,11 @@ export interface Row {
   of?: "group";
   /** Asked by the member first. */
   before?: string;
+  /** What all who may ask are told here instead: status and fault. */
+  instead?: [number, string];
 }
 
+const noCluster: [number, string] = [404, "itemNotFound"];
 const row = (no: number, who: Route["who"], status: number, reply?: Row["reply"], more: Partial<Row> = {}): Row => ({ no, who, status, ...(reply && { reply }), ...more });
 /** Shrinks: a route that answers something else than 501 must leave. */
 const pending = (no: number, who: Route["who"], status: number): Row => row(no, who, status, "pending");
@@ -44,15 +47,15 @@ export const contract = {
   "GET /instances/{id}/modules": pending(17, "owner", 200),
   "POST /instances/{id}/modules": pending(18, "owner", 200),
   "DELETE /instances/{id}/modules/{module_id}": pending(19, "owner", 200),
-  "GET /clusters": pending(20, "any", 200),
-  "POST /clusters": pending(21, "any", 200),
-  "GET /clusters/{id}": pending(22, "owner", 200),
-  "POST /clusters/{id}": pending(23, "owner", 202),
-  "DELETE /clusters/{id}": pending(24, "owner", 202),
-  "GET /clusters/{id}/instances/{instance_id}": pending(25, "owner", 200),
+  "GET /clusters": row(20, "any", 200, "clusters"),
+  "POST /clusters": row(21, "any", 200, undefined, { body: { cluster: { name: "c", datastore: { type: "postgresql", version: "17" }, instances: [{ flavorRef: "1" }] } }, instead: [501, "notImplemented"] }),
+  "GET /clusters/{id}": row(22, "owner", 200, undefined, { instead: noCluster }),
+  "POST /clusters/{id}": row(23, "owner", 202, undefined, { body: { restart: {} }, instead: noCluster }),
+  "DELETE /clusters/{id}": row(24, "owner", 202, undefined, { instead: noCluster }),
+  "GET /clusters/{id}/instances/{instance_id}": row(25, "owner", 200, undefined, { instead: noCluster }),
   "GET /datastores": row(26, "any", 200, "datastores"),
   "GET /datastores/{datastore}": row(27, "any", 200, "datastore"),
-  "DELETE /datastores/{datastore}": pending(28, "admin", 202),
+  "DELETE /datastores/{datastore}": row(28, "admin", 202, undefined, { at: { datastore: "empty" } }),
   "GET /datastores/{datastore}/versions": row(29, "any", 200, "datastoreVersions"),
   "GET /datastores/{datastore}/versions/{version}": row(30, "any", 200, "datastoreVersion"),
   "GET /datastores/versions/{version}": row(31, "any", 200, "datastoreVersion"),
@@ -103,19 +106,19 @@ export const contract = {
   "GET /instances/{id}/root": row(75, "owner", 200, "rootEnabled"),
   "POST /instances/{id}/root": row(76, "owner", 200, "rootUser"),
   "DELETE /instances/{id}/root": row(77, "owner", 204, undefined, { before: "POST /instances/{id}/root" }),
-  "GET /clusters/{id}/root": pending(78, "owner", 200),
-  "POST /clusters/{id}/root": pending(79, "owner", 200),
+  "GET /clusters/{id}/root": row(78, "owner", 200, undefined, { instead: noCluster }),
+  "POST /clusters/{id}/root": row(79, "owner", 200, undefined, { instead: noCluster }),
   "GET /mgmt/instances": row(80, "admin!", 200, "managedInstances"),
   "GET /mgmt/instances/{id}": row(81, "admin!", 200, "managedInstance"),
   "POST /mgmt/instances/{id}/action": row(82, "admin!", 202, undefined, { body: { "reset-task-status": {} } }),
   "GET /mgmt/instances/{id}/root": row(83, "admin!", 200, "rootHistory"),
-  "GET /mgmt/instances/{id}/diagnostics": pending(84, "admin!", 200),
-  "GET /mgmt/instances/{id}/hwinfo": pending(85, "admin!", 200),
-  "GET /mgmt/instances/{id}/rpc_ping": pending(86, "admin!", 204),
-  "POST /mgmt/instances/{id}/upgrade": pending(87, "admin!", 202),
-  "GET /mgmt/clusters": pending(88, "admin!", 200),
-  "GET /mgmt/clusters/{id}": pending(89, "admin!", 200),
-  "POST /mgmt/clusters/{id}/action": pending(90, "admin!", 202),
+  "GET /mgmt/instances/{id}/diagnostics": row(84, "admin!", 200, "diagnostics"),
+  "GET /mgmt/instances/{id}/hwinfo": row(85, "admin!", 200, "hwinfo"),
+  "GET /mgmt/instances/{id}/rpc_ping": row(86, "admin!", 204),
+  "POST /mgmt/instances/{id}/upgrade": row(87, "admin!", 202, undefined, { body: { upgrade: {} }, instead: [404, "itemNotFound"] }),
+  "GET /mgmt/clusters": row(88, "admin!", 200, "clusters"),
+  "GET /mgmt/clusters/{id}": row(89, "admin!", 200, undefined, { instead: noCluster }),
+  "POST /mgmt/clusters/{id}/action": row(90, "admin!", 202, undefined, { body: { "reset-task": {} }, instead: noCluster }),
   "GET /mgmt/quotas/{project}": row(91, "any", 200, "quotas"),
   "PUT /mgmt/quotas/{project}": row(92, "admin!", 200, "quotasSet", { body: { quotas: { instances: 1000 } } }),
   "GET /mgmt/datastores/versions/{version}/parameters": row(93, "admin!", 200, "managedParameters"),
@@ -123,11 +126,11 @@ export const contract = {
   "GET /mgmt/datastores/versions/{version}/parameters/{parameter}": row(95, "admin!", 200, "managedParameter"),
   "PUT /mgmt/datastores/versions/{version}/parameters/{parameter}": row(96, "admin!", 200, "managedParameter", { body: { "configuration-parameter": { ...rule, name: "work_mem" } } }),
   "DELETE /mgmt/datastores/versions/{version}/parameters/{parameter}": row(97, "admin!", 204, undefined, { at: { version, parameter: "commit_delay" } }),
-  "GET /mgmt/datastore-versions": pending(98, "admin!", 200),
-  "POST /mgmt/datastore-versions": pending(99, "admin!", 202),
-  "GET /mgmt/datastore-versions/{id}": pending(100, "admin!", 200),
-  "PATCH /mgmt/datastore-versions/{id}": pending(101, "admin!", 202),
-  "DELETE /mgmt/datastore-versions/{id}": pending(102, "admin!", 202),
+  "GET /mgmt/datastore-versions": row(98, "admin!", 200, "managedVersions"),
+  "POST /mgmt/datastore-versions": row(99, "admin!", 202, undefined, { body: { version: { name: "17-lts", datastore_name: "postgresql", datastore_manager: "postgresql", version: "17.9", image_tags: ["postgresql", "17"], active: true } } }),
+  "GET /mgmt/datastore-versions/{id}": row(100, "admin!", 200, "managedVersion", { at: { id: version } }),
+  "PATCH /mgmt/datastore-versions/{id}": row(101, "admin!", 202, undefined, { at: { id: version }, body: { active: true } }),
+  "DELETE /mgmt/datastore-versions/{id}": row(102, "admin!", 202, undefined, { at: { id: nameId("postgresql", "16") } }),
   "GET /instances/{id}/operations": row(0, "owner", 200, "operations"),
 } satisfies Record<RouteKey, Row>;
 

@@ -4,6 +4,7 @@ import { system } from "#core/actor";
 import { systemClock } from "#core/clock";
 import { configOf } from "#core/config";
 import { enter } from "#core/context";
+import { installedImages } from "#core/datastore/image";
 import type { Publisher } from "#core/db/outbox";
 import type { JobKind } from "#core/guest/protocol";
 import { localFlavors, seedCatalogue } from "#core/instance/catalogue";
@@ -105,6 +106,7 @@ export async function createApi({ settings = {}, deps = {} }: { settings?: Recor
       },
     },
     config,
+    images: installedImages(catalogue.datastores.flatMap(({ manager, versions }) => versions.map(({ version }) => ({ manager, version })))),
     clock: systemClock,
     ...deps,
   });

@@ -72,6 +72,21 @@ const version = ({ admin }: Reader, nested = false) =>
     ...(admin && { active: z.boolean(), packages: z.string().nullable(), image: z.string(), image_tags: z.array(z.string()), registry_ext: z.string(), repl_strategy: z.string() }),
   });
 const datastore = (reader: Reader) => z.strictObject({ id: z.uuid(), name: z.string(), links, versions: z.array(version(reader, true)), default_version: z.uuid().optional() });
+const managedVersion = z.strictObject({
+  id: z.uuid(),
+  name: z.string(),
+  version: z.string(),
+  datastore_id: z.uuid(),
+  datastore_name: z.string(),
+  datastore_manager: z.string(),
+  image: z.string(),
+  image_tags: z.array(z.string()).min(1),
+  packages: z.array(z.string()).min(1),
+  active: z.boolean(),
+  registry_ext: z.string(),
+  repl_strategy: z.string(),
+  default: z.boolean(),
+});
 const flavor = z.strictObject({
   id: z.int().nullable(),
   str_id: z.string(),
@@ -126,6 +141,8 @@ export const shapes = {
   datastore: (reader: Reader) => one("datastore", datastore(reader)),
   datastoreVersions: (reader: Reader) => one("versions", z.array(version(reader))),
   datastoreVersion: (reader: Reader) => one("version", version(reader)),
+  managedVersions: () => one("versions", z.array(managedVersion)),
+  managedVersion: () => one("version", managedVersion),
   flavors: () => one("flavors", z.array(flavor)),
   flavor: () => one("flavor", flavor),
   volumeTypes: () => one("volume_types", z.array(z.object({ id: z.string(), name: z.string() }))),
@@ -147,6 +164,9 @@ export const shapes = {
   parameter: () => parameter,
   managedParameters: () => one("configuration-parameters", z.array(managedParameter)),
   managedParameter: () => managedParameter,
+  diagnostics: () => one("diagnostics", z.strictObject({ version: z.string(), threads: count, fdSize: count, vmSize: count, vmPeak: count, vmRss: count, vmHwm: count })),
+  hwinfo: () => one("hwinfo", z.strictObject({ mem_total: count, num_cpus: count })),
+  clusters: () => one("clusters", z.array(z.never())),
   operations: () => one("operations", z.array(operation)),
   notImplemented: () => one("notImplemented", z.strictObject({ code: z.literal(501), message: z.string() })),
 } satisfies Record<string, (reader: Reader) => z.ZodType>;

@@ -37,6 +37,22 @@ function findGroups(directory: string): string[] {
 }
 
 describe("supervision", () => {
+  test("a rebuild ends agent and engine, and the next agent finds its own boot data and nothing of the one before", async () => {
+    const cloud = await site.open();
+    const { server, spec } = await build(cloud, "a");
+    const [before, engine] = [site.agent("a-server"), await engineOf("a-server")];
+    const note = join(site.directory("a-server"), "state", "keys.json");
+    await writeFile(note, "{}");
+    const what = { image: spec.image, imageId: "", boot: { ...spec.boot, generation: 2, token: "another" } };
+    await cloud.compute.rebuild(server.id, what, call());
+    const after = await eventually(() => site.agent("a-server") !== before && site.agent("a-server"));
+    expect([runs(engine), existsSync(note)]).toEqual([false, false]);
+    expect(JSON.parse(readFileSync(join(site.directory("a-server"), "boot.json"), "utf8"))).toMatchObject({ generation: 2, token: "another" });
+    // The token is used up: who has booted with it stays.
+    await cloud.compute.rebuild(server.id, what, call());
+    expect(site.agent("a-server")).toBe(after);
+  });
+
   test("an agent that was killed comes back, and its engine never stopped", async () => {
     const cloud = await site.open();
     const { server } = await build(cloud, "a");

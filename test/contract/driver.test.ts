@@ -109,6 +109,28 @@ describe.each(Object.entries(kinds))("the %s cloud", (_, make) => {
     await expect(cloud.compute.resize("none:00", next, call())).rejects.toMatchObject({ code: "itemNotFound" });
   });
 
+  test("a server rebuilt has the new boot data, and its old id, volume and port; the same boot data again leaves it alone", async () => {
+    const { volume, server, spec } = await build(cloud, "a");
+    await eventually(async () => (await cloud.compute.get(server.id, call()))?.state === "ACTIVE");
+    const what = { image: spec.image, imageId: "11111111-1111-4111-8111-111111111111", boot: { ...boot, generation: 2, token: "another" } };
+    for (let time = 0; time < 2; time++) {
+      expect((await cloud.compute.rebuild(server.id, what, call())).id).toBe(server.id);
+      await eventually(async () => (await cloud.compute.get(server.id, call()))?.state === "ACTIVE");
+      expect((await cloud.volumes.get(volume.id, call()))?.state).toBe("in-use");
+    }
+    await expect(cloud.compute.rebuild("none:00", what, call())).rejects.toMatchObject({ code: "itemNotFound" });
+  });
+
+  test("a server that is moved keeps its id, or there is no host and it goes on as it was", async () => {
+    const { server } = await build(cloud, "a");
+    await eventually(async () => (await cloud.compute.get(server.id, call()))?.state === "ACTIVE");
+    const moved = await cloud.compute.migrate(server.id, undefined, call()).catch((error: unknown) => error);
+    if (moved instanceof Error) expect(moved).toMatchObject({ code: "badRequest", reason: "server.no_host", final: true });
+    else expect(moved).toMatchObject({ id: server.id });
+    expect((await cloud.compute.get(server.id, call()))?.state).toBe("ACTIVE");
+    await expect(cloud.compute.migrate("none:00", undefined, call())).rejects.toMatchObject({ code: "itemNotFound" });
+  });
+
   test("ports created at the same time have distinct addresses", async () => {
     const names = Array.from({ length: 20 }, (__, n) => `p${n}`);
     const made = await Promise.all(names.map((name) => cloud.network.create(portSpec(name), call())));

@@ -1,6 +1,8 @@
 import { mkdir, readFile, rm } from "node:fs/promises";
+import { cpus, totalmem } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { Diagnostics, Hardware } from "#core/guest/protocol";
 import { rig, until } from "#test/guest/agent-rig";
 
 /** A rig whose agent has done its first job. */
@@ -32,6 +34,41 @@ test("ten jobs given at once are all done, each once, in order", async () => {
   expect(order).toEqual(ids);
   expect([...world.users.keys()]).toEqual(["ann", ...ids.map((_, n) => `u${n}`)]);
   expect(world.calls.filter((call) => call === "createUsers")).toHaveLength(11);
+});
+
+test("a stop takes the server down and it stays down, for the next agent too, until a restart", async () => {
+  const made = await prepared();
+  const { plane, world } = made;
+  const stop = plane.add("stop", {});
+  await until("stopped", () => plane.acknowledged.has(stop));
+  expect(plane.syncs.at(-1)?.report.serviceStatus).toBe("shutdown");
+  await made.leave();
+  const begun = world.calls.filter((call) => call === "start").length;
+  await made.start();
+  const ping = plane.add("ping", {});
+  await until("answered", () => plane.acknowledged.has(ping));
+  expect(plane.syncs.at(-1)?.report.serviceStatus).toBe("shutdown");
+  expect(world.calls.filter((call) => call === "start")).toHaveLength(begun);
+  const restart = plane.add("restart", {});
+  await until("up again", () => plane.acknowledged.has(restart));
+  expect(plane.results.find(({ id }) => id === restart)).toMatchObject({ ok: true });
+  await made.leave();
+  await made.start();
+  await until("healthy", () => plane.syncs.at(-1)?.report.serviceStatus === "healthy");
+});
+
+test("what is asked is answered from /proc, also before there is a database", async () => {
+  const { plane, start } = await rig();
+  await start();
+  const [process, machine] = [plane.add("diagnostics", {}), plane.add("hwinfo", {})];
+  await until("answered", () => plane.acknowledged.has(machine));
+  const answer = (id: string) => plane.results.find((one) => one.id === id)?.result;
+  const { vmRss, vmHwm, threads } = Diagnostics.parse(answer(process));
+  expect(Diagnostics.parse(answer(process)).version).toBe("test");
+  expect(vmRss).toBeGreaterThan(1000);
+  expect(vmHwm).toBeGreaterThanOrEqual(vmRss / 2);
+  expect(threads).toBeGreaterThan(1);
+  expect(Hardware.parse(answer(machine))).toEqual({ memTotal: Math.round(totalmem() / 1024), cpus: cpus().length });
 });
 
 test("every kind of job reaches the engine", async () => {

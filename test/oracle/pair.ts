@@ -135,6 +135,8 @@ async function startOurs(identityUrl: string, identityClock: Clock) {
       },
     },
     config: world.config,
+    // As the reference's fake Glance.
+    images: { find: (wanted) => Promise.resolve("id" in wanted && wanted.id === imageId ? { id: imageId } : undefined) },
     // A reply that waits for a guest waits in real time.
     clock: { now: () => world.clock.now(), sleep: (ms, signal) => systemClock.sleep(ms, signal) },
   });

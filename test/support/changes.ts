@@ -1,4 +1,5 @@
 import { resizeFlavor, resizeVolume, restart, updateAccess } from "#core/instance/change";
+import { migrate, rebuild, reboot } from "#core/instance/manage";
 import { remove } from "#core/instance/remove";
 import type { Kind } from "#core/operation/index";
 import type { World } from "#test/support/world";
@@ -9,5 +10,8 @@ export const changes: Record<Exclude<Kind, "create">, (id: string, world: World)
   restart: (id) => restart(id),
   resize_flavor: (id, world) => resizeFlavor(id, "2", world.config),
   resize_volume: (id, world) => resizeVolume(id, 3, world.config),
+  reboot: (id) => reboot(id),
+  migrate: (id) => migrate(id, undefined),
+  rebuild: (id, world) => rebuild(id, world.imageId, world.images),
   update_access: (id) => updateAccess(id, { allowed_cidrs: ["10.0.0.0/8"] }),
 };

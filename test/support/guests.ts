@@ -9,10 +9,20 @@ import { jobs, PROTOCOL, type JobKind, type Report } from "#core/guest/protocol"
  */
 export async function act(caller: Guest, { fail = new Set(), ...seen }: { fail?: Set<JobKind> } & Partial<Report> = {}) {
   const waits = await pending(caller);
-  const results = waits.map(({ id, kind, spec }) => (fail.has(kind) ? { id, ok: false, error: `the guest cannot ${kind}` } : { id, ok: true, ...(kind === "apply_configuration" && { result: waiting(spec) }) }));
+  const results = waits.map(({ id, kind, spec }) => (fail.has(kind) ? { id, ok: false, error: `the guest cannot ${kind}` } : { id, ok: true, ...resultOf(kind, spec) }));
+  const stopped = waits.at(-1)?.kind === "stop" && !fail.has("stop");
   const inventory = await expected(caller.instanceId);
-  await report(caller, { report: { serviceStatus: "healthy", agentVersion: "test", inventory, ...seen }, results, protocol: PROTOCOL });
+  await report(caller, { report: { serviceStatus: stopped ? "shutdown" : "healthy", agentVersion: "test", inventory, ...seen }, results, protocol: PROTOCOL });
   return waits.map(({ kind }) => kind);
+}
+
+const diagnostics = { version: "test", threads: 11, fdSize: 64, vmSize: 1_200_000, vmPeak: 1_300_000, vmRss: 60_000, vmHwm: 70_000 };
+
+function resultOf(kind: JobKind, spec: Record<string, unknown>) {
+  if (kind === "apply_configuration") return { result: waiting(spec) };
+  if (kind === "diagnostics") return { result: diagnostics };
+  if (kind === "hwinfo") return { result: { memTotal: 2_000_000, cpus: 2 } };
+  return {};
 }
 
 /** As a server would say that runs with none of these values yet. */

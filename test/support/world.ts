@@ -4,6 +4,7 @@ import { system } from "#core/actor";
 import { configOf } from "#core/config";
 import { enter } from "#core/context";
 import { read } from "#core/db/index";
+import { installedImageId, installedImages } from "#core/datastore/image";
 import { nameId } from "#core/datastore/seed";
 import { createFakeCloud } from "#core/driver/index";
 import { Crash } from "#core/failpoint";
@@ -152,6 +153,8 @@ export async function createWorld({ seed: number = 1, catalogue = smallCatalogue
     /** Instances that exist, by what the API would find. */
     live: () => asSystem(() => read((tx) => tx.select().from(instance).where(and(isNull(instance.deletedAt))))),
     versionId: nameId("postgresql", "17"),
+    images: installedImages([{ manager: "postgresql", version: "17.10" }]),
+    imageId: installedImageId("postgresql", "17"),
     close: () => db.close(),
   };
 }

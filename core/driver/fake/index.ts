@@ -26,6 +26,8 @@ export interface FakeOptions extends Weather {
 export interface FakeServer extends Server {
   spec: ServerSpec;
   reboots: number;
+  rebuilds: number;
+  migrations: number;
 }
 export interface FakeVolume extends Volume {
   spec: VolumeSpec;
@@ -89,7 +91,7 @@ export function createFakeCloud(options: FakeOptions): FakeCloud {
     const { state } = shownVolume(volumes.mustGet(spec.volumeId));
     if (state === "in-use") throw new AppError("conflict", `Volume ${spec.volumeId} is in use.`, { reason: "volume.in_use" });
     ports.mustGet(spec.portId);
-    const server = servers.insert({ ...base(spec.name), state: "BUILD", flavorId: spec.flavor.id, spec, reboots: 0 });
+    const server = servers.insert({ ...base(spec.name), state: "BUILD", flavorId: spec.flavor.id, spec, reboots: 0, rebuilds: 0, migrations: 0 });
     void boot(server);
     return shownServer(server);
   }
@@ -118,6 +120,23 @@ export function createFakeCloud(options: FakeOptions): FakeCloud {
         faults.pass("server.reboot", call, () => {
           servers.mustGet(id).reboots += 1;
           guests.get(id)?.reboot?.();
+        }),
+      rebuild: (id, what, call) =>
+        faults.pass("server.rebuild", call, () => {
+          const server = servers.mustGet(id);
+          if (server.spec.boot.generation === what.boot.generation) return shownServer(server);
+          guests.get(id)?.stop?.();
+          guests.delete(id);
+          Object.assign(server, { spec: { ...server.spec, image: what.image, boot: what.boot }, rebuilds: server.rebuilds + 1, state: "BUILD" });
+          void boot(server);
+          return shownServer(server);
+        }),
+      migrate: (id, _host, call) =>
+        faults.pass("server.migrate", call, () => {
+          const server = servers.mustGet(id);
+          server.migrations += 1;
+          guests.get(id)?.reboot?.();
+          return shownServer(server);
         }),
     },
     volumes: {

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { Clock } from "#core/clock";
 import { check } from "#core/driver/call";
-import type { Compute, Flavor, Server, ServerSpec } from "#core/driver/compute";
+import type { Compute, Flavor, Rebuild, Server, ServerSpec } from "#core/driver/compute";
 import { boundLog, lastWords, startAgent } from "#core/driver/local/agent";
 import { exists, Turns, type Trash } from "#core/driver/local/files";
 import { Machines, ServerRecord, type MachineOptions } from "#core/driver/local/machine";
@@ -137,6 +137,36 @@ export class LocalCompute implements Compute {
       } finally {
         await this.#atMost(SETTLE_MS, this.#supervise(record).settled, call);
       }
+    });
+  }
+
+  rebuild(id: string, { image, boot }: Rebuild, call: Call): Promise<Server> {
+    return this.#existing(id, "server.rebuild", call, async (record) => {
+      const directory = this.#shelf.path(record.name);
+      const rebuilt = { ...record, image: { manager: image.manager, version: image.version } };
+      if ((await this.#machines.generation(directory)) !== boot.generation) {
+        // Throws before anything is stopped where the machine does not have that engine.
+        this.#options.engines(image.manager, image.version);
+        await this.#halt(record.name);
+        try {
+          await this.#end(record);
+          await failpoint("local.server.rebuild");
+          await this.#shelf.rewrite(rebuilt);
+          await this.#machines.refill(directory, boot);
+        } finally {
+          this.#supervise(rebuilt);
+        }
+      }
+      await this.#atMost(SETTLE_MS, (this.#supervisors.get(record.name) ?? this.#supervise(rebuilt)).settled, call);
+      return this.#shown(rebuilt);
+    });
+  }
+
+  /** One machine is one host. */
+  migrate(id: string, host: string | undefined, call: Call): Promise<Server> {
+    return this.#existing(id, "server.migrate", call, () => {
+      const where = host === undefined ? "there is no other host than this machine" : `'${host}' is not known, and there is no other host than this machine`;
+      return Promise.reject(new AppError("badRequest", `No valid host was found: ${where}.`, { reason: "server.no_host", final: true }));
     });
   }
 

@@ -1,4 +1,4 @@
-import { mkdir } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import type { Clock } from "#core/clock";
@@ -28,6 +28,7 @@ export const ServerRecord = Entry.extend({
 export type ServerRecord = z.infer<typeof ServerRecord>;
 
 const Groups = z.array(z.string());
+const BootFile = z.object({ generation: z.number() });
 const MachineFile = z.object({ engineDirectory: z.string() });
 
 export interface MachineOptions {
@@ -63,6 +64,19 @@ export class Machines {
     await mkdir(join(at, "state"), { mode: 0o700 });
     await writeAtomic(join(at, "boot.json"), JSON.stringify(boot));
     await failpoint("local.server.fill");
+  }
+
+  /** The content of a rebuilt server's directory: nothing of the agent before. The boot data comes last, as it says that this is done. */
+  async refill(at: string, boot: ServerSpec["boot"]): Promise<void> {
+    await rm(join(at, "state"), { recursive: true, force: true });
+    await mkdir(join(at, "state"), { mode: 0o700 });
+    await failpoint("local.server.refill");
+    await writeAtomic(join(at, "boot.json"), JSON.stringify(boot));
+  }
+
+  /** The generation of the guest that the server boots. */
+  async generation(at: string): Promise<number | undefined> {
+    return (await readRecord(join(at, "boot.json"), BootFile))?.generation;
   }
 
   /** Everything but the agent itself. Returns the control groups for it to enter. */

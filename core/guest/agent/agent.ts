@@ -65,7 +65,7 @@ export class Agent {
     this.#link = new Link(boot, keys, sequence, clock);
     this.#supervisor = new Supervisor(engine, settings, clock, random, changed);
     this.#monitor = new Monitor(engine, this.#supervisor, new Guard(engine, this.#supervisor, clock, changed), clock, version, changed);
-    const host = { engine, supervisor: this.#supervisor, settings, tls: () => keys.tls };
+    const host = { engine, supervisor: this.#supervisor, settings, tls: () => keys.tls, version };
     this.#runner = new Runner(journal, host, clock, () => this.#monitor.look(), changed);
     this.#sync = new Sync({ boot, keys, link: this.#link, journal, runner: this.#runner, monitor: this.#monitor, supervisor: this.#supervisor, clock, random });
   }

@@ -1,5 +1,6 @@
 import type { Engine } from "#core/engine/engine";
 import { AppError, describe } from "#core/error";
+import { diagnostics, hardware } from "#core/guest/agent/figures";
 import type { JsonFile } from "#core/guest/agent/file";
 import type { Tls } from "#core/guest/agent/keys";
 import type { Kept } from "#core/guest/agent/machine";
@@ -14,6 +15,8 @@ export interface Host {
   settings: JsonFile<Kept | null>;
   /** The engine's certificate; undefined before enrolment. */
   tls: () => Tls | undefined;
+  /** The agent's own. */
+  version: string;
 }
 
 interface Handler<K extends JobKind> {
@@ -92,6 +95,16 @@ const handlers: { [K in JobKind]: Handler<K> } = {
       return { restartRequired };
     },
   },
+  stop: {
+    online: false,
+    run: async (host) => {
+      await host.supervisor.halt();
+      if (host.settings.value) await adjust(host, { stopped: true });
+    },
+  },
+  ping: { online: false, run: async () => {} },
+  diagnostics: { online: false, run: ({ version }) => diagnostics(version) },
+  hwinfo: { online: false, run: () => hardware() },
   grow_volume: { online: false, run: async (host, { volumeGb }) => host.engine.applyAccess(await adjust(host, { volumeGb })) },
   access: { online: true, run: async (host, { cidrs }) => host.engine.applyAccess(await adjust(host, { cidrs })) },
   create_databases: { online: true, run: ({ engine }, spec) => engine.createDatabases(spec) },

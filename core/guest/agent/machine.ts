@@ -18,6 +18,8 @@ export const MachineFile = z.object({
 export interface Kept extends Settings {
   /** The overrides it last came up with; absent = none. */
   proven?: Overrides;
+  /** An administrator took the server down: no agent brings it up by itself. */
+  stopped?: true;
 }
 
 const OverridesFile = z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]));
@@ -30,5 +32,6 @@ export const SettingsFile = z
     cidrs: z.array(z.string()).nullable(),
     overrides: OverridesFile.exactOptional(),
     proven: OverridesFile.exactOptional(),
+    stopped: z.literal(true).exactOptional(),
   })
   .nullable() satisfies z.ZodType<Kept | null>;

@@ -19,7 +19,9 @@ const same = (a: Kept["overrides"] = {}, b: Kept["overrides"] = {}) => {
  * until the server has come up with it once: if it does not, the server comes up with what it had
  * before, that is kept instead, and the answer is the AppError that tells. Throws when it does not come up at all.
  */
-export async function rise({ engine, settings }: Place, how: "start" | "restart", wanted: Kept): Promise<AppError | undefined> {
+export async function rise({ engine, settings }: Place, how: "start" | "restart", given: Kept): Promise<AppError | undefined> {
+  const wanted = { ...given };
+  delete wanted.stopped;
   await settings.update(wanted);
   if (same(wanted.overrides, wanted.proven)) {
     await engine[how](wanted);

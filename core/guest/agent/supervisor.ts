@@ -61,7 +61,7 @@ export class Supervisor {
   /** Brings up, or adopts, the server of an earlier agent; nothing where there is none yet. Its failure is retried in the background. */
   async begin(tls: Tls | undefined): Promise<void> {
     const settings = this.#settings.value;
-    if (!settings || !(await this.#engine.initialised())) return;
+    if (!settings || settings.stopped || !(await this.#engine.initialised())) return;
     await this.bring(async () => {
       await this.#start(settings);
       if (tls) await this.#engine.installCertificate(tls.certificate, tls.key, tls.ca);
@@ -81,6 +81,21 @@ export class Supervisor {
         throw error;
       }
       this.#up(epoch);
+    });
+  }
+
+  /** Takes the server down in order; it stays down until it is brought up. */
+  halt(): Promise<void> {
+    return this.#alone(async () => {
+      // What watched the server is void: this end is no crash.
+      const epoch = ++this.#epoch;
+      try {
+        await this.#engine.stop();
+      } catch (error) {
+        void this.#recover(epoch);
+        throw error;
+      }
+      this.#set("shutdown");
     });
   }
 

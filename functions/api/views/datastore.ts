@@ -1,4 +1,5 @@
 import type { Datastore, Version } from "#core/datastore/index";
+import type { Managed } from "#core/datastore/manage";
 import type { Call } from "#functions/api/call";
 
 /** Contract §2.9; `nested` versions do not repeat their datastore. */
@@ -27,3 +28,22 @@ export const datastoreView = ({ id, name, defaultVersionId }: Datastore, version
   versions: versions.map((one) => versionView(one, call, true)),
   ...(defaultVersionId !== null && { default_version: defaultVersionId }),
 });
+
+/** As administrators manage it: no tags and no packages are a list of one empty text (contract §2.9). */
+export const managedVersionView = ({ store, version }: Managed) => ({
+  id: version.id,
+  name: version.name,
+  version: version.version,
+  datastore_id: store.id,
+  datastore_name: store.name,
+  datastore_manager: version.manager,
+  image: version.image,
+  image_tags: orBlank(version.imageTags),
+  packages: orBlank(version.packages),
+  active: version.active,
+  registry_ext: version.registryExt,
+  repl_strategy: version.replStrategy,
+  default: store.defaultVersionId === version.id,
+});
+
+const orBlank = (list: string[]) => (list.length > 0 ? list : [""]);

@@ -1,4 +1,4 @@
-import type { Detail } from "#core/instance/index";
+import type { Detail, Diagnostics, Hardware } from "#core/instance/index";
 import { operatingWord, type ServerState, type Task } from "#core/instance/status";
 import type { Call } from "#functions/api/call";
 import { detailed, gigabytes } from "#functions/api/views/instance";
@@ -12,6 +12,7 @@ const descriptions: Record<Task, string> = {
   REBOOTING: "Rebooting the instance.",
   RESIZING: "Resizing the instance.",
   UPDATING: "Updating the instance.",
+  MIGRATING: "Migrating the instance.",
   UPDATING_ERROR: "Updating the access of the instance failed.",
   RESTART_REQUIRED: "The instance requires a restart.",
 };
@@ -32,6 +33,11 @@ export function managed(detail: Detail, call: Call) {
     server: serverId && { id: serverId, name: instance.name, status: serverWords[instance.serverState], tenant_id: instance.projectId, host: null },
   };
 }
+
+/** Figures of the guest's process, memory in kB (contract §2.12). */
+export const diagnosticsView = ({ version, threads, fdSize, vmSize, vmPeak, vmRss, vmHwm }: Diagnostics) => ({ version, threads, fdSize, vmSize, vmPeak, vmRss, vmHwm });
+
+export const hardwareView = ({ memTotal, cpus }: Hardware) => ({ mem_total: memTotal, num_cpus: cpus });
 
 /** Who enabled root last (contract §2.12). */
 export const rootHistoryView = (instanceId: string, root: { userId: string; enabledAt: Date } | undefined) => ({

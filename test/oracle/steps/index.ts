@@ -4,9 +4,10 @@ import { catalogue } from "#test/oracle/steps/catalogue";
 import { changes } from "#test/oracle/steps/changes";
 import { creation } from "#test/oracle/steps/creation";
 import { end } from "#test/oracle/steps/end";
+import { management } from "#test/oracle/steps/management";
 import { lists } from "#test/oracle/steps/lists";
 import { protocol } from "#test/oracle/steps/protocol";
 import { quotas } from "#test/oracle/steps/quotas";
 
 /** The life of two servers, in this order. */
-export const life: Record<string, Step[]> = { protocol, catalogue, creation, lists, accounts, changes, quotas, end };
+export const life: Record<string, Step[]> = { protocol, catalogue, creation, lists, accounts, changes, quotas, management, end };

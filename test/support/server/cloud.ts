@@ -6,7 +6,7 @@ import type { Drivers } from "#functions/aws/cloud";
 export function openCloud(): Drivers {
   const of = (kind: string) => {
     const verb = (name: string) => (...args: unknown[]) => ask(`${kind}.${name}`, args.slice(0, -1), (args.at(-1) as Call).signal);
-    return Object.fromEntries(["create", "get", "find", "list", "remove", "resize", "reboot", "setIngress"].map((name) => [name, verb(name)]));
+    return Object.fromEntries(["create", "get", "find", "list", "remove", "resize", "reboot", "rebuild", "migrate", "setIngress"].map((name) => [name, verb(name)]));
   };
   return { compute: of("server"), volumes: of("volume"), network: of("port") } as unknown as Drivers;
 }

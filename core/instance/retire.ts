@@ -1,0 +1,34 @@
+import { and, eq, isNull } from "drizzle-orm";
+import { configuration } from "#core/configuration/configuration.sql";
+import { now } from "#core/context";
+import { transaction } from "#core/db/index";
+import { datastoreVersion } from "#core/datastore/datastore.sql";
+import { getManaged, unpoint } from "#core/datastore/manage";
+import { datastoreParameter } from "#core/datastore/parameter.sql";
+import { badRequest } from "#core/error";
+import { instance } from "#core/instance/instance.sql";
+
+/**
+ * Takes a version away; 400 while an instance or a configuration group has it. An instance that is accepted in
+ * the same moment keeps running on it: the row stays, for it and for those that are gone.
+ */
+export async function removeVersion(id: string): Promise<void> {
+  const { store, version } = await getManaged(id);
+  await transaction(async (tx) => {
+    await tx.select({ id: datastoreVersion.id }).from(datastoreVersion).where(eq(datastoreVersion.id, version.id)).for("update");
+    const users = await Promise.all([
+      tx.select({ id: instance.id }).from(instance).where(and(eq(instance.datastoreVersionId, version.id), isNull(instance.deletedAt))).limit(1),
+      tx.select({ id: configuration.id }).from(configuration).where(and(eq(configuration.datastoreVersionId, version.id), isNull(configuration.deletedAt))).limit(1),
+    ]);
+    const at = (["instance", "configuration group"] as const).findIndex((_, index) => (users[index] ?? []).length > 0);
+    if (at >= 0) {
+      throw badRequest(`Datastore version '${version.name}' is in use by ${at === 0 ? "an instance" : "a configuration group"}.`, {
+        reason: "datastore.version_in_use",
+        next: "Deactivate it, so that nothing new begins with it.",
+      });
+    }
+    await tx.update(datastoreParameter).set({ deletedAt: now(), origin: "admin" }).where(eq(datastoreParameter.datastoreVersionId, version.id));
+    await tx.update(datastoreVersion).set({ deletedAt: now(), active: false }).where(eq(datastoreVersion.id, version.id));
+    await unpoint(store.id, version.id);
+  });
+}
