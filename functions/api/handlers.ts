@@ -5,6 +5,7 @@ import { configurations } from "#functions/api/configurations";
 import { databases } from "#functions/api/databases";
 import { instances } from "#functions/api/instances";
 import { management } from "#functions/api/management";
+import { modules } from "#functions/api/modules";
 import { parameters } from "#functions/api/parameters";
 import { quotas } from "#functions/api/quotas";
 import { root } from "#functions/api/root";
@@ -20,6 +21,7 @@ export const handlers: Partial<Record<RouteKey, Handler>> = {
   ...root,
   ...catalogue,
   ...configurations,
+  ...modules,
   ...parameters,
   ...quotas,
   ...management,

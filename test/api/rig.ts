@@ -12,6 +12,7 @@ import { createApp, type ApiDeps } from "#functions/api/app";
 import type { UserActor } from "#functions/api/call";
 import { testDatabase } from "#test/support/db";
 import { act } from "#test/support/guests";
+import { testSeal } from "#test/support/seal";
 
 const user = (userId: string, projectId: string, role: string): UserActor => ({
   kind: "user",
@@ -102,6 +103,7 @@ export async function createApi({ settings = {}, deps = {} }: { settings?: Recor
         if (awake) acting = acting.then(async () => void (await guestActs(id)));
       },
     },
+    seal: testSeal,
     config,
     clock: systemClock,
     ...deps,
