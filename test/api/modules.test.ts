@@ -3,8 +3,10 @@ import { sql } from "drizzle-orm";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { enter } from "#core/context";
 import { transaction } from "#core/db/index";
-import { report } from "#core/guest/server";
+import { pending, report } from "#core/guest/server";
+import { createSeal, type Seal } from "#core/seal";
 import { like, nobody, startApi, type Api, type Person } from "#test/api/rig";
+import { testSeal } from "#test/support/seal";
 
 let api: Api;
 beforeAll(async () => {
@@ -277,6 +279,22 @@ describe("instances", () => {
     const told = { id: job?.id ?? "", ok: true, result: { modules: [{ id: theirs.id, md5: theirs.md5, status: "OK", message: "" }] } };
     await api.asSystem(() => report({ instanceId: id, projectId: "p1", generation: 1 }, { report: { serviceStatus: "healthy", agentVersion: "test" }, results: [told], protocol: 1 }));
     expect(await onInstance(id, "?include_contents=1")).toEqual([]);
+  });
+
+  test("a guest gets those with priority first, then by order; a key that was lost costs contents only", async () => {
+    const id = await api.active();
+    const made = [await make({ name: "9", apply_order: 9 }), await make({ name: "0", apply_order: 0 }), await make({ name: "first", apply_order: 7, priority_apply: 1, all_tenants: 1 }, "admin")];
+    api.sleep(true);
+    const asked = apply(id, made.map((one) => one.id));
+    await expect.poll(async () => (await api.jobs(id)).at(-1)?.kind).toBe("apply_modules");
+    const fetched = async (seal: Seal) => {
+      const [job] = await api.asSystem(() => pending({ instanceId: id, projectId: "p1", generation: 1 }, seal));
+      return (job?.spec.modules as { work: { name: string; contents: string | null } }[]).map(({ work }) => [work.name, work.contents]);
+    };
+    expect(await fetched(testSeal)).toEqual([["first", base64("message=hi")], ["0", base64("message=hi")], ["9", base64("message=hi")]]);
+    expect(await fetched(createSeal(Buffer.alloc(32, 9)))).toEqual([["first", null], ["0", null], ["9", null]]);
+    await api.guestActs(id);
+    expect((await asked).status).toBe(200);
   });
 
   test("deleting an instance frees its modules", async () => {

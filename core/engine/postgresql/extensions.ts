@@ -11,8 +11,10 @@ import { readExtensions } from "#core/module/extensions";
  * that want it in its comment: it goes with the last of them, and one that the tenant made is left alone.
  */
 
-/** Longest for one database: a script of an extension runs in milliseconds, unless it waits for a lock (30 s at most). */
-const STATEMENT_TIMEOUT_MS = 60_000;
+/** Longest for one statement: a script of an extension runs in milliseconds, on a slow machine in a second. */
+const STATEMENT_TIMEOUT_MS = 30_000;
+/** A lock that a tenant holds is waited for less long than a reply waits for the guest. */
+const LOCK_TIMEOUT_MS = 5_000;
 const MARK = "coffer modules: ";
 
 interface Target {
@@ -74,7 +76,7 @@ async function settle(connections: Connections, { name: database, owner }: Targe
       statements.push(others.length > 0 ? mark(name, others) : `DROP EXTENSION ${identifier(name)} RESTRICT`);
     }
     if (statements.length === 0) return;
-    await together(sql, [`SET statement_timeout = ${STATEMENT_TIMEOUT_MS}`, `SET ROLE ${identifier(owner)}`, ...statements]).catch((error: unknown) => {
+    await together(sql, [`SET statement_timeout = ${STATEMENT_TIMEOUT_MS}`, `SET lock_timeout = ${LOCK_TIMEOUT_MS}`, `SET ROLE ${identifier(owner)}`, ...statements]).catch((error: unknown) => {
       throw slow(error, database);
     });
   });
