@@ -18,7 +18,8 @@ grant usage on all sequences in schema public to coffer_app, coffer_system;
 
 revoke all on all tables in schema public from coffer_app;
 grant select on installation, flavor to coffer_app;
-grant select, insert, update on instance, configuration, operation, outbox, guest_job, root_history, quota, quota_usage, rate_bucket to coffer_app;
+grant select, insert, update on instance, configuration, operation, outbox, guest_job, root_history, quota, quota_usage, rate_bucket, module to coffer_app;
+grant select, delete on instance_module to coffer_app;
 grant select, insert, update on datastore, datastore_version, datastore_parameter to coffer_app;
 grant select on operation_step, resource to coffer_app;
 grant select, delete on guest_doorbell to coffer_app;
@@ -45,6 +46,10 @@ begin
     execute format('create policy system on %I to coffer_system using (true)', tenant_table);
   end loop;
 end $$;
+
+-- Those of all projects are read by all; changing them stays with their project and administrators.
+drop policy if exists shared on module;
+create policy shared on module for select to coffer_app using (shared);
 
 -- Of no project: read by all, changed by administrators.
 do $$

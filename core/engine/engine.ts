@@ -89,6 +89,13 @@ export interface Engine {
   revoke(spec: JobSpec<"revoke">): Promise<void>;
   enableRoot(spec: JobSpec<"enable_root">): Promise<void>;
   disableRoot(spec: JobSpec<"disable_root">): Promise<void>;
+  /**
+   * Does what a module's contents (decoded) say; a message for the user. Throws AppError `badRequest` for a type this engine
+   * does not know, or contents it does not understand. Done again with other contents, it ends as if those had been the first.
+   */
+  applyModule(module: { id: string; type: string; contents: string }): Promise<string>;
+  /** Undoes what this module alone brought. Never applied = success. */
+  removeModule(module: { id: string; type: string }): Promise<void>;
   /** Closes what the agent itself holds open (connections, watchers). The server goes on. */
   close(): Promise<void>;
 }

@@ -21,12 +21,14 @@ export interface Enqueue<K extends JobKind> {
   spec: JobSpec<K>;
   /** A fixed id makes a label that runs twice enqueue once. */
   id?: string;
+  /** The guest may not fetch it earlier; jobs behind it do not wait for it. */
+  notBefore?: Date;
 }
 
 /** Puts a job at the end of the guest's queue, in the open transaction. Returns the job's id. */
 export async function enqueue<K extends JobKind>(job: Enqueue<K>): Promise<string> {
   const id = job.id ?? newId();
-  await insertJob(inside(), {
+  const row = {
     id,
     instanceId: job.instanceId,
     projectId: job.projectId,
@@ -35,16 +37,14 @@ export async function enqueue<K extends JobKind>(job: Enqueue<K>): Promise<strin
     spec: jobs[job.kind].parse(job.spec),
     requestId: ambient().requestId ?? null,
     createdAt: now(),
-  });
+  };
+  await (job.notBefore ? insertLater(inside(), { ...row, notBefore: job.notBefore }) : insertJob(inside(), row));
   return id;
 }
 
-const insertJob = statement((tx) =>
-  tx
-    .insert(guestJob)
-    .values(given(["id", "instanceId", "projectId", "generation", "kind", "spec", "requestId", "createdAt"]))
-    .onConflictDoNothing({ target: guestJob.id }),
-);
+const columns = ["id", "instanceId", "projectId", "generation", "kind", "spec", "requestId", "createdAt"] as const;
+const insertJob = statement((tx) => tx.insert(guestJob).values(given(columns)).onConflictDoNothing({ target: guestJob.id }));
+const insertLater = statement((tx) => tx.insert(guestJob).values(given([...columns, "notBefore"])).onConflictDoNothing({ target: guestJob.id }));
 
 export type JobState = { state: "queued" | "done" | "failed"; error: string | null; result: Record<string, unknown> | null };
 
@@ -180,6 +180,8 @@ function fold(before: Inventory, kind: JobKind, raw: Record<string, unknown>): I
     case "grow_volume":
     case "access":
     case "change_passwords":
+    case "apply_modules":
+    case "remove_module":
     case "enable_root":
     case "disable_root":
       return before;

@@ -4,6 +4,7 @@ import { read, transaction } from "#core/db/index";
 import { AppError } from "#core/error";
 import { guestDoorbell } from "#core/guest/doorbell.sql";
 import { guest, guestJob } from "#core/guest/guest.sql";
+import { isDue } from "#core/guest/due";
 import type { Caller } from "#core/guest/server";
 import { instance } from "#core/instance/instance.sql";
 import type { ServiceStatus } from "#core/instance/status";
@@ -70,7 +71,7 @@ export async function ping(connectionId: string): Promise<string | undefined> {
     const [job] = await tx
       .select({ id: guestJob.id })
       .from(guestJob)
-      .where(and(eq(guestJob.instanceId, instanceId), eq(guestJob.generation, generation), eq(guestJob.state, "queued")))
+      .where(and(eq(guestJob.instanceId, instanceId), eq(guestJob.generation, generation), eq(guestJob.state, "queued"), isDue()))
       .limit(1);
     return job && instanceId;
   });

@@ -47,6 +47,8 @@ export const guestJob = pgTable(
     error: text("error"),
     requestId: text("request_id"),
     createdAt: instant("created_at").notNull(),
+    /** Not fetched earlier; null = at once. */
+    notBefore: instant("not_before"),
     finishedAt: instant("finished_at"),
   },
   (table) => [index("guest_job_queue").on(table.instanceId, table.seq).where(sql`${table.state} = 'queued'`)],

@@ -30,13 +30,29 @@ const User = z.object({ name: z.string(), host: z.string().optional(), verifier:
 /** CIDRs that may connect; null = everyone, empty = nobody. */
 const Cidrs = z.array(z.string()).nullable();
 
+/**
+ * While a job waits it holds nothing but the module's id: `work` is added when the guest fetches it, as contents are kept
+ * sealed. Contents are base64; null = they cannot be opened. In the order in which they are to be applied.
+ */
+const Module = z.object({
+  id: z.uuid(),
+  work: z.object({ type: z.string(), name: z.string(), md5: z.string(), contents: z.string().nullable() }).exactOptional(),
+});
+export type Module = z.infer<typeof Module>;
+
+/** What a guest answers to `apply_modules`, and to a `prepare` that had modules. */
+export const ModulesResult = z.object({
+  modules: z.array(z.object({ id: z.uuid(), md5: z.string().max(64), status: z.enum(["OK", "ERROR"]), message: z.string().max(2000) })).max(1000),
+});
+export type ModulesResult = z.infer<typeof ModulesResult>;
+
 /** What a configuration group sets, by parameter; absent = leave it as it is. */
 const Overrides = z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]));
 
 /** What each kind of job carries. Every kind is idempotent: doing it twice equals doing it once. */
 export const jobs = {
   /** The first job: initialise, start, create what the user asked for. */
-  prepare: z.object({ memoryMb: z.number(), volumeGb: z.number(), cidrs: Cidrs, overrides: Overrides.exactOptional(), databases: z.array(Database), users: z.array(User) }),
+  prepare: z.object({ memoryMb: z.number(), volumeGb: z.number(), cidrs: Cidrs, overrides: Overrides.exactOptional(), databases: z.array(Database), users: z.array(User), modules: z.array(Module).exactOptional() }),
   restart: z.object({ overrides: Overrides.exactOptional() }),
   /** New size of the server: derive memory settings, restart. */
   configure: z.object({ memoryMb: z.number(), overrides: Overrides.exactOptional() }),
@@ -64,6 +80,9 @@ export const jobs = {
   enable_root: z.object({ verifier: z.string() }),
   /** Sets an unknown password; the account remains (contract §6.15). */
   disable_root: z.object({ verifier: z.string() }),
+  /** One that cannot be applied does not fail the job: the result says how each went. */
+  apply_modules: z.object({ modules: z.array(Module) }),
+  remove_module: z.object({ id: z.uuid(), type: z.string() }),
 } as const;
 export type JobKind = keyof typeof jobs;
 export type JobSpec<K extends JobKind = JobKind> = z.infer<(typeof jobs)[K]>;

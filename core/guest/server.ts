@@ -4,7 +4,9 @@ import { now } from "#core/context";
 import { read, transaction } from "#core/db/index";
 import { AppError } from "#core/error";
 import { settleConfiguration } from "#core/guest/configuration";
+import { isDue } from "#core/guest/due";
 import { guest, guestJob } from "#core/guest/guest.sql";
+import { handOver, settleModules } from "#core/guest/modules";
 import {
   headers,
   oldestProtocol,
@@ -17,9 +19,12 @@ import {
   type SyncReply,
 } from "#core/guest/protocol";
 import { instance, rootHistory } from "#core/instance/instance.sql";
+import type { Seal } from "#core/seal";
 
 /** At most this many jobs travel in one reply. */
 const JOBS_PER_REPLY = 20;
+/** And, beyond the first one, no more contents of modules than this: a function's reply may have 6 MB. */
+const REPLY_BYTES = 1024 * 1024;
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
@@ -203,6 +208,7 @@ async function settle(caller: Guest, result: JobResult) {
       .returning({ kind: guestJob.kind, error: guestJob.error, requestId: guestJob.requestId });
     if (!job) return;
     await settleConfiguration(caller, job.kind, result, asked?.spec ?? {});
+    await settleModules(caller, job.kind, result, asked?.spec ?? {});
     if (result.ok && (job.kind === "enable_root" || job.kind === "disable_root")) {
       await tx.update(instance).set({ rootEnabled: job.kind === "enable_root" }).where(eq(instance.id, caller.instanceId));
       if (job.kind === "disable_root") {
@@ -232,8 +238,8 @@ async function settle(caller: Guest, result: JobResult) {
   });
 }
 
-/** What waits for this guest, in order of acceptance. */
-export async function pending(caller: Guest): Promise<SyncReply["jobs"]> {
+/** What waits for this guest, in order of acceptance; `seal` opens what it is given in confidence. */
+export async function pending(caller: Guest, seal: Seal): Promise<SyncReply["jobs"]> {
   const rows = await read((tx) =>
     tx
       .select({ id: guestJob.id, kind: guestJob.kind, spec: guestJob.spec })
@@ -243,10 +249,19 @@ export async function pending(caller: Guest): Promise<SyncReply["jobs"]> {
           eq(guestJob.instanceId, caller.instanceId),
           eq(guestJob.generation, caller.generation),
           eq(guestJob.state, "queued"),
+          isDue(),
         ),
       )
       .orderBy(asc(guestJob.seq))
       .limit(JOBS_PER_REPLY),
   );
-  return rows.map(({ id, kind, spec }) => ({ id, kind, spec: spec ?? {} }));
+  const jobs: SyncReply["jobs"] = [];
+  let bytes = 0;
+  for (const { id, kind, spec } of rows) {
+    const given = await handOver(caller.instanceId, kind, spec ?? {}, seal);
+    bytes += given === spec ? 0 : JSON.stringify(given).length;
+    if (bytes > REPLY_BYTES && jobs.length > 0) break;
+    jobs.push({ id, kind, spec: given });
+  }
+  return jobs;
 }

@@ -8,6 +8,7 @@ import { enqueue } from "#core/guest/client";
 import { offered } from "#core/instance/catalogue";
 import { checkDatabases, checkUsers, sealed, type NewDatabase, type NewUser } from "#core/instance/account";
 import { instance, type Access, type Nic } from "#core/instance/instance.sql";
+import { applicable } from "#core/instance/modules";
 import { holdGroup } from "#core/instance/overrides";
 import type { Detail } from "#core/instance/row";
 import { begin } from "#core/operation/index";
@@ -27,6 +28,8 @@ export interface NewInstance {
   region?: string;
   /** Id of a configuration group; that it is for this datastore version is not asked (contract §2.1): the server judges its values. */
   configuration?: string;
+  /** Ids of modules to apply beside those that apply by themselves. */
+  modules: string[];
 }
 
 type Group = Awaited<ReturnType<typeof holdGroup>>;
@@ -50,6 +53,7 @@ export async function create(wish: NewInstance, config: Config): Promise<Detail>
     throw badRequest(`Region '${wish.region}' is not served here; '${config.COFFER_REGION}' is.`, { reason: "region.unknown" });
   }
   const { sizeGb, type } = checkVolume(wish.volume, config);
+  const modules = await applicable(wish.modules, { datastoreId: store.id, datastoreVersionId: version.id });
   const users = await sealed(manager, wish.users);
 
   const at = now();
@@ -94,6 +98,7 @@ export async function create(wish: NewInstance, config: Config): Promise<Detail>
             ...(group && { overrides: group.values }),
             databases: wish.databases,
             users,
+            ...(modules.length > 0 && { modules: modules.map((id) => ({ id })) }),
           },
         }),
         begin({ instanceId: row.id, projectId, kind: "create" }),

@@ -5,6 +5,7 @@ import { unprocessable } from "#core/error";
 import * as Flavor from "#core/flavor/index";
 import { change, lockRunning, look, notReady, refused, type RunningOperation } from "#core/instance/gate";
 import { instance } from "#core/instance/instance.sql";
+import { forgetModules } from "#core/instance/modules";
 import { idOf, type Instance } from "#core/instance/row";
 import { statusOf } from "#core/instance/status";
 import { begin, cancelRunning } from "#core/operation/index";
@@ -31,6 +32,7 @@ export async function remove(wanted: string): Promise<void> {
     });
     const row = removed ?? (await look(id));
     if (removed) {
+      await forgetModules(id);
       const flavor = await Flavor.find(row.flavorId);
       await release(row.projectId, { instances: 1, ram: flavor?.ramMb ?? 0, volumes: row.volumeGb });
     } else if (row.desired === "present") {

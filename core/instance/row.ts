@@ -117,6 +117,20 @@ export async function list({ limit, marker }: { limit: number; marker?: string }
   return { rows: newestFirst([...page]), ...(rows.length > limit && last && { next: last.instance.id }) };
 }
 
+/** A page of those of the live instances the actor may see that fulfil a condition, by ascending id; inside it the newest is first. */
+export async function listAmong(when: SQL, { limit, marker }: { limit: number; marker?: string }): Promise<Page> {
+  const { isAdmin } = user();
+  const rows = await read((tx) =>
+    select(tx, isAdmin)
+      .where(and(live, mine(), when, marker === undefined ? undefined : gt(instance.id, marker)))
+      .orderBy(asc(instance.id))
+      .limit(limit + 1),
+  );
+  const page = rows.slice(0, limit);
+  const last = page.at(-1);
+  return { rows: newestFirst([...page]), ...(rows.length > limit && last && { next: last.instance.id }) };
+}
+
 export interface Everywhere {
   limit: number;
   offset: number;

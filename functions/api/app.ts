@@ -10,6 +10,7 @@ import { AppError, badRequest, describe } from "#core/error";
 import type { Doorbell } from "#core/guest/client";
 import { isUuid, systemRandom, type Random } from "#core/id";
 import { log } from "#core/log";
+import type { Seal } from "#core/seal";
 import { sql } from "drizzle-orm";
 import { readBody } from "#functions/api/body";
 import type { UserActor } from "#functions/api/call";
@@ -28,6 +29,8 @@ export interface ApiDeps {
   verifier: { verify(token: string): Promise<UserActor | undefined>; authUrl: string };
   publisher: Publisher;
   doorbell: Doorbell;
+  /** Keeps what is given in confidence from whoever reads the state database. */
+  seal: Seal;
   config: Config;
   /** Where guest images are looked up; absent: nowhere. */
   images?: Images;
@@ -132,6 +135,7 @@ export function createApp(deps: ApiDeps): Hono {
         links: new Links(request, actor.projectId, publicEndpoint),
         now: clock.now(),
         rates,
+        seal: deps.seal,
         carries: deps.carries ?? (() => undefined),
       });
       return { status: route.status, ...(body !== undefined && { body }) };

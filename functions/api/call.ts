@@ -2,6 +2,7 @@ import type { Actor } from "#core/actor";
 import type { Config } from "#core/config";
 import type { Images } from "#core/datastore/image";
 import type { Reach } from "#core/instance/index";
+import type { Seal } from "#core/seal";
 import type { Links } from "#functions/api/links";
 import type { RateLimiter } from "#functions/api/rate";
 
@@ -20,6 +21,7 @@ export interface Call {
   links: Links;
   now: Date;
   rates: RateLimiter;
+  seal: Seal;
   /** Why a path cannot carry a name that is to be given; undefined if it can. */
   carries(name: string): string | undefined;
 }

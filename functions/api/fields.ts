@@ -48,6 +48,9 @@ export const newChoice = (given: z.output<typeof datastoreChoice> | undefined) =
   ...(given?.version_number !== undefined && { versionNumber: given.version_number }),
 });
 
+/** Bound of our own: their contents travel to the guest together. */
+export const modules = z.array(z.object({ id: uuid })).max(50);
+
 /** Bound of our own: every user costs milliseconds of hashing before the reply. */
 const MANY = 200;
 

@@ -7,6 +7,7 @@ import { databases } from "#functions/api/databases";
 import { instances } from "#functions/api/instances";
 import { datastoreVersions } from "#functions/api/datastore-versions";
 import { management } from "#functions/api/management";
+import { modules } from "#functions/api/modules";
 import { parameters } from "#functions/api/parameters";
 import { quotas } from "#functions/api/quotas";
 import { root } from "#functions/api/root";
@@ -24,6 +25,7 @@ export const handlers: Partial<Record<RouteKey, Handler>> = {
   ...clusters,
   ...datastoreVersions,
   ...configurations,
+  ...modules,
   ...parameters,
   ...quotas,
   ...management,

@@ -1,6 +1,7 @@
 import { systemClock } from "#core/clock";
 import { configOf } from "#core/config";
 import { createTokenVerifier } from "#core/identity/keystone";
+import { createSeal } from "#core/seal";
 import { createApp } from "#functions/api/app";
 import { openDatabase, openDoorbell, openPublisher } from "#functions/aws/clients";
 import { environmentOf } from "#functions/aws/environment";
@@ -21,6 +22,7 @@ const verifier = createTokenVerifier({
 /** API Gateway -> the Trove API. */
 export const handler = behindGateway(
   createApp({
+    seal: createSeal(Buffer.from(environment.COFFER_SEAL_KEY, "hex")),
     db: openDatabase(environment.DATABASE_URL),
     verifier: { verify: (token) => verifier.verify(token), authUrl },
     publisher: openPublisher(environment.COFFER_QUEUE_URL),

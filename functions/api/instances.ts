@@ -8,7 +8,7 @@ import { defaultsOf } from "#core/parameter/index";
 import { timeline } from "#core/operation/index";
 import { param, type Call, type Handler } from "#functions/api/call";
 import { checkCarried } from "#functions/api/carried";
-import { cidrs, databases, datastoreChoice, flavorRef, nes, newChoice, nics, users, uuid, volume } from "#functions/api/fields";
+import { cidrs, databases, datastoreChoice, flavorRef, modules, nes, newChoice, nics, users, uuid, volume } from "#functions/api/fields";
 import { idMarker, limitOf } from "#functions/api/paging";
 import { parse } from "#functions/api/validation";
 import { detailed, listed, shown } from "#functions/api/views/instance";
@@ -33,7 +33,7 @@ const Create = z.object({
     configuration: nes.transform((idOrHref) => idOrHref.split("/").at(-1) ?? "").optional(),
     availability_zone: nes.optional(),
     nics: nics.optional(),
-    modules: z.array(z.object({ id: uuid })).optional(),
+    modules: modules.optional(),
     region_name: nes.optional(),
     locality: z.enum(localities).optional(),
     access: access.optional(),
@@ -56,7 +56,6 @@ function refuse(wish: Create) {
     throw notYet("Creating a replica");
   }
   if (wish.restorePoint) throw notYet("Restoring a backup");
-  if (wish.modules && wish.modules.length > 0) throw notYet("Applying modules");
 }
 
 const createInstance: Handler = async (call) => {
@@ -74,6 +73,7 @@ const createInstance: Handler = async (call) => {
       users: (wish.users ?? []).map(newUser),
       nics: (wish.nics ?? []).map(newNic),
       access: newAccess(wish.access),
+      modules: (wish.modules ?? []).map(({ id }) => id),
       ...(wish.availability_zone !== undefined && { availabilityZone: wish.availability_zone }),
       ...(wish.locality !== undefined && { locality: wish.locality }),
       ...(wish.configuration !== undefined && { configuration: wish.configuration }),

@@ -64,7 +64,7 @@ const SHOWN = 100;
 
 /** A value as Python would write it, short; secrets are not repeated. */
 function show(path: Path, value: unknown): string {
-  if (path.some((part) => part === "password")) return "the value";
+  if (path.some((part) => part === "password" || part === "contents")) return "the value";
   if (typeof value === "string") return `'${value.length > SHOWN ? `${value.slice(0, SHOWN)}...` : value}'`;
   if (typeof value === "boolean") return value ? "True" : "False";
   if (typeof value === "number") return String(value);

@@ -16,6 +16,8 @@ const database = { DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/ }) };
 const queue = { COFFER_QUEUE_URL: z.url() };
 /** Management endpoint of the doorbell's WebSocket API, `https://<host>/<stage>`. Absent: guests have no doorbell. */
 const doorbell = { COFFER_DOORBELL_ENDPOINT: z.url({ protocol: /^https?$/ }).optional() };
+/** What tenants give in confidence is sealed with it. Not the root key: who seals need not make enrolment tokens. */
+const seal = { COFFER_SEAL_KEY: z.string().regex(/^[0-9a-f]{64}$/, "must be 64 hex digits") };
 const machines = { COFFER_STATE_MACHINES: z.string().transform(readMachines) };
 
 /** What the drivers and the boot data of new machines need. */
@@ -41,6 +43,7 @@ export const environments = {
     ...database,
     ...queue,
     ...doorbell,
+    ...seal,
     /** Identity root, with or without `/v3`. */
     COFFER_KEYSTONE_URL: z.url(),
     COFFER_KEYSTONE_PASSWORD: z.string().min(1),
@@ -54,6 +57,7 @@ export const environments = {
   /** As `coffer_system`, like all that follow but the migrator. */
   guest: z.object({
     ...database,
+    ...seal,
     COFFER_CA_CERTIFICATE: pem("CERTIFICATE"),
     COFFER_CA_KEY: pem("PRIVATE KEY"),
     /** How often a guest without work asks; a function cannot hold its request. */

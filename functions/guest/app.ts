@@ -12,12 +12,15 @@ import { EnrolRequest, RotateRequest, SyncRequest, type EnrolReply, type SyncRep
 import { authenticate, enrol, pending, report, rotate, type Caller } from "#core/guest/server";
 import { log } from "#core/log";
 import { issue, type Authority } from "#core/pki";
+import type { Seal } from "#core/seal";
 import type { HeldRequests } from "#functions/guest/hold";
 
 export interface GuestDeps {
   /** Connected as `coffer_system`. */
   db: Database;
   authority: Authority;
+  /** Opens what jobs are given in confidence. */
+  seal: Seal;
   clock?: Clock;
   /** Where the server can hold a request; absent where it cannot. */
   held?: HeldRequests;
@@ -65,11 +68,11 @@ export function createGuestApp(deps: GuestDeps): Hono {
       const silenceSeconds = doorbell?.connected ? doorbell.pingSeconds : deps.pollSeconds;
       const changed = await report(caller, { report: seen, results, protocol, silenceSeconds });
       if (changed) deps.wake(caller.instanceId);
-      let jobs = await pending(caller);
+      let jobs = await pending(caller, deps.seal);
       // Results are acknowledged without delay: the guest must not repeat them meanwhile.
       if (jobs.length === 0 && results.length === 0 && listening && holdSeconds > 0) {
         await listening.rung(holdSeconds * 1000);
-        jobs = await pending(caller);
+        jobs = await pending(caller, deps.seal);
       }
       return {
         jobs,

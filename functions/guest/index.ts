@@ -1,3 +1,4 @@
+import { createSeal } from "#core/seal";
 import { openDatabase } from "#functions/aws/clients";
 import { environmentOf } from "#functions/aws/environment";
 import { behindGateway } from "#functions/aws/gateway";
@@ -9,6 +10,7 @@ const ROTATE_AFTER_SECONDS = 86_400;
 /** API Gateway -> what agents call. */
 export const handler = behindGateway(
   createGuestApp({
+    seal: createSeal(Buffer.from(environment.COFFER_SEAL_KEY, "hex")),
     db: openDatabase(environment.DATABASE_URL),
     authority: { certificate: environment.COFFER_CA_CERTIFICATE, key: environment.COFFER_CA_KEY },
     // Step Functions cannot be woken inside a wait; its waits are short instead.

@@ -10,6 +10,7 @@ import { createLocalCloud } from "#core/driver/index";
 import { createTokenVerifier } from "#core/identity/keystone";
 import { localFlavors, seedCatalogue } from "#core/instance/catalogue";
 import { log } from "#core/log";
+import { createSeal, sealKey } from "#core/seal";
 import { Runner } from "#core/workflow/run";
 import { takeOver } from "#core/workflow/step";
 import { createApp } from "#functions/api/app";
@@ -127,6 +128,7 @@ export async function startService({ settings, config, source, build }: ServiceO
 
     const held = new HeldRequests();
     const guestUrl = `https://127.0.0.1:${secrets.guestPort}/guest/v1`;
+    const seal = createSeal(sealKey(Buffer.from(secrets.rootKey, "hex")));
     const workshop = {
       installation,
       compute: cloud.compute,
@@ -145,6 +147,7 @@ export async function startService({ settings, config, source, build }: ServiceO
     const guests = await serveGuests({
       db,
       authority,
+      seal,
       held,
       wake: (instanceId) => runner.wake(instanceId),
       pollSeconds: 0,
@@ -177,6 +180,7 @@ export async function startService({ settings, config, source, build }: ServiceO
       verifier: { verify: (token) => verifier.verify(token), authUrl: `${url}/identity/v3` },
       publisher,
       doorbell: held,
+      seal,
       config,
       images: installedImages(engines.map(({ version }) => ({ manager: "postgresql", version }))),
     });

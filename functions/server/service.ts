@@ -8,6 +8,7 @@ import { installationId } from "#core/db/migrate";
 import { republish } from "#core/db/outbox";
 import { createTokenVerifier } from "#core/identity/keystone";
 import type { Doorbell } from "#core/guest/client";
+import { createSeal, sealKey } from "#core/seal";
 import { Runner } from "#core/workflow/run";
 import { releaseLeases } from "#core/workflow/step";
 import { createApp } from "#functions/api/app";
@@ -71,6 +72,7 @@ export async function startServer({ settings, migrations }: ServerOptions): Prom
     undo.push(async () => [sending, receiving].forEach((client) => client.destroy()));
 
     const authority = { certificate: settings.COFFER_CA_CERTIFICATE, key: settings.COFFER_CA_KEY };
+    const seal = createSeal(sealKey(Buffer.from(settings.COFFER_ROOT_KEY, "hex")));
     const workshop = {
       ...drivers,
       installation,
@@ -96,6 +98,7 @@ export async function startServer({ settings, migrations }: ServerOptions): Prom
         verifier: { verify: (token) => verifier.verify(token), authUrl: settings.COFFER_KEYSTONE_URL },
         publisher,
         doorbell,
+        seal,
         config: settings,
         ...(settings.COFFER_PUBLIC_ENDPOINT && { publicEndpoint: settings.COFFER_PUBLIC_ENDPOINT }),
       }).fetch,
@@ -114,6 +117,7 @@ export async function startServer({ settings, migrations }: ServerOptions): Prom
     const guests = await serveGuests({
       db,
       authority,
+      seal,
       held,
       wake: (instanceId) => bell.ring("report", instanceId),
       pollSeconds: 0,

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { handlers } from "#functions/api/handlers";
 import { routes, type Route, type RouteKey } from "#functions/api/routes";
@@ -43,9 +44,10 @@ test.each(offered)("%s without a token, or with one that has ended, is a 401", a
 test.each(offered)("%s answers those who may as the contract says, and refuses the others", async (key, row) => {
   for (const person of ["member", "admin", "reader", "other"] as const) {
     const refusal = refusalOf(key, row, person);
-    const id = refusal ? still : key.includes("{id}") && !row.at ? await (row.of === "group" ? group() : fixture()) : nobody;
+    const id = refusal ? still : key.includes("{id}") && !row.at ? await makers[row.of ?? "instance"]() : nobody;
+    const applied = row.apply && !refusal ? await apply(id) : nobody;
     if (row.before && !refusal) await api.ask("member", fill(row.before, id, row));
-    const reply = await api.ask(person, fill(key, id, row), sent(row));
+    const reply = await api.ask(person, fill(key, id, row, applied), sent(row));
     if (refusal) expect([person, reply.status, Object.keys(reply.json)]).toEqual([person, ...refusal]);
     else if (row.instead) expect([person, reply.status, ...Object.keys(reply.json)], reply.text).toEqual([person, ...row.instead]);
     else demand(reply, row, { admin: person === "admin" });
@@ -72,8 +74,8 @@ function demand(reply: Reply, row: Row, reader: { admin: boolean }) {
 
 const sent = ({ body }: Row) => (body === undefined ? {} : { body });
 
-function fill(key: string, id: string, row: Row): string {
-  return key.replaceAll(/\{(\w+)\}/g, (_, name: string) => row.at?.[name] ?? (name === "id" ? id : (fixed[name] ?? nobody)));
+function fill(key: string, id: string, row: Row, moduleId: string = nobody): string {
+  return key.replaceAll(/\{(\w+)\}/g, (_, name: string) => row.at?.[name] ?? (name === "id" ? id : name === "module_id" ? moduleId : (fixed[name] ?? nobody)));
 }
 
 /** An instance of the member's with a database and a user that may use it. */
@@ -84,3 +86,17 @@ async function group(): Promise<string> {
   const reply = await api.ask("member", "POST /configurations", { body: { configuration: { name: "tuned", values: { max_connections: 50 } } } });
   return (reply.json as unknown as { configuration: { id: string } }).configuration.id;
 }
+
+/** A module of the member's; no two have the same name. */
+async function module(): Promise<string> {
+  const reply = await api.ask("member", "POST /modules", { body: { module: { name: `m-${randomUUID()}`, module_type: "ping", contents: "bWVzc2FnZT1oaQ==" } } });
+  return (reply.json as unknown as { module: { id: string } }).module.id;
+}
+
+async function apply(instance: string): Promise<string> {
+  const id = await module();
+  await api.ask("member", `POST /instances/${instance}/modules`, { body: { modules: [{ id }] } });
+  return id;
+}
+
+const makers = { instance: fixture, group, module };

@@ -13,7 +13,9 @@ export interface Row {
   /** Values of the path's parameters, where they are not those of the fixture. */
   at?: Record<string, string>;
   /** What `{id}` names: an instance, unless it says otherwise. */
-  of?: "group";
+  of?: "group" | "module";
+  /** A module of the member's is applied to the instance first, and is what `{module_id}` names. */
+  apply?: boolean;
   /** Asked by the member first. */
   before?: string;
   /** What all who may ask are told here instead: status and fault. */
@@ -44,9 +46,9 @@ export const contract = {
   "POST /instances/{id}/log": pending(14, "owner", 200),
   "GET /instances/{id}/ssl": pending(15, "owner", 200),
   "POST /instances/{id}/ssl": pending(16, "owner", 200),
-  "GET /instances/{id}/modules": pending(17, "owner", 200),
-  "POST /instances/{id}/modules": pending(18, "owner", 200),
-  "DELETE /instances/{id}/modules/{module_id}": pending(19, "owner", 200),
+  "GET /instances/{id}/modules": row(17, "owner", 200, "appliedModules"),
+  "POST /instances/{id}/modules": row(18, "owner", 200, "appliedModules", { body: { modules: [] } }),
+  "DELETE /instances/{id}/modules/{module_id}": row(19, "owner", 200, undefined, { apply: true }),
   "GET /clusters": row(20, "any", 200, "clusters"),
   "POST /clusters": row(21, "any", 200, undefined, { body: { cluster: { name: "c", datastore: { type: "postgresql", version: "17" }, instances: [{ flavorRef: "1" }] } }, instead: [501, "notImplemented"] }),
   "GET /clusters/{id}": row(22, "owner", 200, undefined, { instead: noCluster }),
@@ -82,13 +84,13 @@ export const contract = {
   "PATCH /configurations/{id}": row(52, "owner", 200, undefined, { of: "group", body: { configuration: { values: { work_mem: "16MB" } } } }),
   "DELETE /configurations/{id}": row(53, "owner", 202, undefined, { of: "group" }),
   "GET /configurations/{id}/instances": row(54, "owner", 200, "groupInstances", { of: "group" }),
-  "GET /modules": pending(55, "any", 200),
-  "POST /modules": pending(56, "any", 200),
-  "GET /modules/{id}": pending(57, "owner", 200),
-  "PUT /modules/{id}": pending(58, "owner", 200),
-  "DELETE /modules/{id}": pending(59, "owner", 200),
-  "GET /modules/{id}/instances": pending(60, "owner", 200),
-  "PUT /modules/{id}/instances": pending(61, "owner", 202),
+  "GET /modules": row(55, "any", 200, "modules"),
+  "POST /modules": row(56, "any", 200, "module", { body: { module: { name: "hello", module_type: "ping", contents: "bWVzc2FnZT1oaQ==" } } }),
+  "GET /modules/{id}": row(57, "owner", 200, "moduleCounted", { of: "module" }),
+  "PUT /modules/{id}": row(58, "owner", 200, "module", { of: "module", body: { module: { description: "other" } } }),
+  "DELETE /modules/{id}": row(59, "owner", 200, undefined, { of: "module" }),
+  "GET /modules/{id}/instances": row(60, "owner", 200, "instances", { of: "module" }),
+  "PUT /modules/{id}/instances": row(61, "owner", 202, undefined, { of: "module", body: { reapply: {} } }),
   "GET /instances/{id}/databases": row(62, "owner", 200, "databases"),
   "POST /instances/{id}/databases": row(63, "owner", 202, undefined, { body: { databases: [{ name: "d1" }] } }),
   // Upstream has never answered it otherwise.

@@ -3,6 +3,7 @@ import { systemRandom } from "#core/id";
 import { createApp } from "#functions/api/app";
 import { startApi, type Api } from "#test/api/rig";
 import { movableClock } from "#test/support/clock";
+import { testSeal } from "#test/support/seal";
 
 const LIMIT = 40;
 const SHARE = LIMIT / 20;
@@ -23,6 +24,7 @@ function another() {
     verifier: { verify: () => Promise.resolve(actor), authUrl: "http://identity/v3" },
     publisher: { publish: () => Promise.resolve([]) },
     doorbell: { ring: () => Promise.resolve() },
+    seal: testSeal,
     config: api.config,
     clock,
     random: systemRandom,

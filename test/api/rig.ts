@@ -13,6 +13,7 @@ import { createApp, type ApiDeps } from "#functions/api/app";
 import type { UserActor } from "#functions/api/call";
 import { testDatabase } from "#test/support/db";
 import { act } from "#test/support/guests";
+import { testSeal } from "#test/support/seal";
 
 const user = (userId: string, projectId: string, role: string): UserActor => ({
   kind: "user",
@@ -105,6 +106,7 @@ export async function createApi({ settings = {}, deps = {} }: { settings?: Recor
         if (awake) acting = acting.then(async () => void (await guestActs(id)));
       },
     },
+    seal: testSeal,
     config,
     images: installedImages(catalogue.datastores.flatMap(({ manager, versions }) => versions.map(({ version }) => ({ manager, version })))),
     clock: systemClock,

@@ -127,6 +127,35 @@ const group = z.strictObject({ ...groupListed, datastore_version_number: z.strin
 const ruled = { name: z.string(), datastore_version_id: z.uuid(), restart_required: z.boolean(), type: z.string() };
 const parameter = z.strictObject({ ...ruled, min: z.number().optional(), max: z.number().optional(), unit: z.string().optional(), allowed_values: z.array(z.string()).optional() });
 const managedParameter = z.strictObject({ ...ruled, min_size: z.number().optional(), max_size: z.number().optional() });
+const moduleListed = {
+  id: z.uuid(),
+  name: z.string(),
+  type: z.string(),
+  description: z.string().nullable(),
+  tenant_id: z.string().nullable(),
+  datastore_id: z.uuid().nullable(),
+  datastore_version_id: z.uuid().nullable(),
+  auto_apply: z.boolean(),
+  priority_apply: z.boolean(),
+  apply_order: z.int().min(0).max(9),
+  is_admin: z.boolean(),
+  md5: z.string().length(32),
+  visible: z.boolean(),
+  created: time,
+  updated: time,
+  tenant: z.string(),
+  datastore: z.string(),
+  datastore_version: z.string(),
+};
+const moduleShown = { ...moduleListed, live_update: z.boolean() };
+const { id, name: moduleName, type, tenant, datastore: moduleStore, datastore_version, md5, auto_apply, visible, is_admin, created, updated } = moduleListed;
+const appliedModule = z.strictObject({
+  ...{ id, name: moduleName, type, tenant, datastore: moduleStore, datastore_version, md5, auto_apply, visible, is_admin, created, updated },
+  status: z.enum(["OK", "ERROR"]),
+  message: z.string().nullable(),
+  removed: z.null(),
+  contents: z.base64().nullable().optional(),
+});
 const operation = z.looseObject({ id: z.uuid(), kind: z.string(), status: z.string(), created: time, updated: time, error: z.object({}).nullable(), steps: z.array(z.object({})) });
 
 /** By the name a row of the contract table uses. */
@@ -160,6 +189,10 @@ export const shapes = {
   groups: () => list("configurations", z.strictObject(groupListed)),
   group: () => one("configuration", group),
   groupInstances: () => list("instances", z.strictObject({ id: z.uuid(), name: z.string() })),
+  modules: () => one("modules", z.array(z.strictObject(moduleListed))),
+  module: () => one("module", z.strictObject(moduleShown)),
+  moduleCounted: () => one("module", z.strictObject({ ...moduleShown, instance_count: count })),
+  appliedModules: () => one("modules", z.array(appliedModule)),
   parameters: () => one("configuration-parameters", z.array(parameter)),
   parameter: () => parameter,
   managedParameters: () => one("configuration-parameters", z.array(managedParameter)),

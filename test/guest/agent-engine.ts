@@ -1,4 +1,5 @@
 import type { Engine, Health, Settings, Usage, Writes } from "#core/engine/engine";
+import { AppError } from "#core/error";
 import type { Inventory, JobSpec } from "#core/guest/protocol";
 
 /** A machine's disk and processes: what stays when an agent goes. */
@@ -10,6 +11,8 @@ export class World {
   writes: Writes = "open";
   readonly databases = new Set<string>();
   readonly users = new Map<string, { verifier: string; databases: string[] }>();
+  /** Contents by module. */
+  readonly modules = new Map<string, string>();
   /** Names of the engine methods called, in order. */
   readonly calls: string[] = [];
   /** Server processes started so far. */
@@ -170,6 +173,17 @@ export class MemoryEngine implements Engine {
   async disableRoot({ verifier }: JobSpec<"disable_root">) {
     await this.#online("disableRoot");
     this.#user("root").verifier = verifier;
+  }
+  async applyModule({ id, contents }: { id: string; contents: string }) {
+    await this.#online("applyModule");
+    if (contents.includes("refused")) throw new AppError("badRequest", "The engine refuses it.");
+    if (contents.includes("away")) throw new AppError("serviceUnavailable", "The engine is away.");
+    this.#world.modules.set(id, contents);
+    return `applied ${contents}`;
+  }
+  async removeModule({ id }: { id: string }) {
+    await this.#online("removeModule");
+    this.#world.modules.delete(id);
   }
   async close() {}
 

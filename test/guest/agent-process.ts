@@ -55,6 +55,10 @@ class ProcessEngine implements Engine {
     return { usedBytes: 2 ** 30, totalBytes: 2 ** 31, freeBytes: 2 ** 30 };
   }
   async limitWrites() {}
+  async applyModule() {
+    return "";
+  }
+  async removeModule() {}
   async createDatabases({ databases }: JobSpec<"create_databases">) {
     appendFileSync(this.#path("began"), `${databases[0]?.name}\n`);
     while (existsSync(this.#path("hold"))) await systemClock.sleep(5);

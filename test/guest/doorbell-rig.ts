@@ -17,6 +17,7 @@ import { listen } from "#functions/node/listen";
 import { MemoryEngine, World } from "#test/guest/agent-engine";
 import type { testDatabase } from "#test/support/db";
 import { startSockets } from "#test/support/lambda/sockets";
+import { testSeal } from "#test/support/seal";
 
 export interface RigOptions {
   db: Awaited<ReturnType<typeof testDatabase>>;
@@ -52,6 +53,7 @@ export async function doorbellRig({ db, clock = systemClock, pace = { poll: 3600
   const app = createGuestApp({
     db: db.system,
     authority,
+    seal: testSeal,
     clock,
     wake: () => {},
     pollSeconds: pace.poll,

@@ -10,6 +10,7 @@ import { createGuestApp } from "#functions/guest/app";
 import { HeldRequests } from "#functions/guest/hold";
 import { listen, type Fetch } from "#functions/node/listen";
 import { createWorld, type World } from "#test/support/world";
+import { testSeal } from "#test/support/seal";
 
 export const ROTATE_AFTER_SECONDS = 1_000_000;
 
@@ -33,7 +34,7 @@ export async function endpoint() {
   world.silence(true);
   const authority = await createAuthority("test", new Date());
   const held = new HeldRequests();
-  const deps = { db: world.db.system, authority, clock: world.clock, held, wake: () => {}, pollSeconds: 0, rotateAfterSeconds: ROTATE_AFTER_SECONDS };
+  const deps = { db: world.db.system, authority, seal: testSeal, clock: world.clock, held, wake: () => {}, pollSeconds: 0, rotateAfterSeconds: ROTATE_AFTER_SECONDS };
   const app = createGuestApp(deps);
   /** Tells, once the server has done a request, whether its answer gets lost. */
   const line: { loses: (path: string, body: string) => boolean } = { loses: () => false };

@@ -10,6 +10,7 @@ import { until } from "#test/support/cluster";
 import { listen, passwords, startIdentity, stop } from "#test/support/identity";
 import { startOracle } from "#test/support/oracle/index";
 import { createWorld } from "#test/support/world";
+import { testSeal } from "#test/support/seal";
 
 /** `nobody` sends no token, `expired` one that was good an hour ago. */
 export type Who = "member" | "reader" | "other" | "admin" | "nobody" | "expired";
@@ -134,6 +135,7 @@ async function startOurs(identityUrl: string, identityClock: Clock) {
         acting = acting.then(() => world.guestsAct());
       },
     },
+    seal: testSeal,
     config: world.config,
     // As the reference's fake Glance.
     images: { find: (wanted) => Promise.resolve("id" in wanted && wanted.id === imageId ? { id: imageId } : undefined) },

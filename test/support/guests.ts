@@ -1,15 +1,21 @@
 import { expected } from "#core/guest/client";
 import { pending, report, type Guest } from "#core/guest/server";
 import { factsOf } from "#core/parameter/index";
+import { applyModules } from "#core/guest/agent/modules";
 import { jobs, PROTOCOL, type JobKind, type Report } from "#core/guest/protocol";
+import { testSeal } from "#test/support/seal";
 
 /**
  * A guest that does every job at once and reports, through the very functions the guest endpoint
  * calls. `fail` names kinds of jobs that it cannot do.
  */
 export async function act(caller: Guest, { fail = new Set(), ...seen }: { fail?: Set<JobKind> } & Partial<Report> = {}) {
-  const waits = await pending(caller);
-  const results = waits.map(({ id, kind, spec }) => (fail.has(kind) ? { id, ok: false, error: `the guest cannot ${kind}` } : { id, ok: true, ...resultOf(kind, spec) }));
+  const waits = await pending(caller, testSeal);
+  const results = [];
+  for (const { id, kind, spec } of waits) {
+    const result = await resultOf(kind, spec);
+    results.push(fail.has(kind) ? { id, ok: false, error: `the guest cannot ${kind}` } : { id, ok: true, ...(result && { result }) });
+  }
   const stopped = waits.at(-1)?.kind === "stop" && !fail.has("stop");
   const inventory = await expected(caller.instanceId);
   await report(caller, { report: { serviceStatus: stopped ? "shutdown" : "healthy", agentVersion: "test", inventory, ...seen }, results, protocol: PROTOCOL });
@@ -18,11 +24,17 @@ export async function act(caller: Guest, { fail = new Set(), ...seen }: { fail?:
 
 const diagnostics = { version: "test", threads: 11, fdSize: 64, vmSize: 1_200_000, vmPeak: 1_300_000, vmRss: 60_000, vmHwm: 70_000 };
 
-function resultOf(kind: JobKind, spec: Record<string, unknown>) {
-  if (kind === "apply_configuration") return { result: waiting(spec) };
-  if (kind === "diagnostics") return { result: diagnostics };
-  if (kind === "hwinfo") return { result: { memTotal: 2_000_000, cpus: 2 } };
-  return {};
+async function resultOf(kind: JobKind, spec: Record<string, unknown>): Promise<Record<string, unknown> | undefined> {
+  if (kind === "apply_configuration") return waiting(spec);
+  if (kind === "diagnostics") return diagnostics;
+  if (kind === "hwinfo") return { memTotal: 2_000_000, cpus: 2 };
+  return modulesOf(spec);
+}
+
+/** What the agent itself makes of modules, over an engine that takes all. */
+async function modulesOf(spec: Record<string, unknown>) {
+  const { data } = jobs.apply_modules.safeParse(spec);
+  return data && applyModules({ applyModule: ({ contents }) => Promise.resolve(`applied ${contents}`) }, data.modules, () => true);
 }
 
 /** As a server would say that runs with none of these values yet. */

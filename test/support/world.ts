@@ -120,6 +120,7 @@ export async function createWorld({ seed: number = 1, catalogue = smallCatalogue
             users: [{ name: "alice", password: "secret", databases: ["app"] }],
             nics: [],
             access: {},
+            modules: [],
             ...wish,
           },
           config,

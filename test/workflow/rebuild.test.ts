@@ -5,6 +5,7 @@ import { PROTOCOL } from "#core/guest/protocol";
 import { createDatabases } from "#core/instance/databases";
 import { migrate, rebuild } from "#core/instance/manage";
 import { statusOf } from "#core/instance/status";
+import { testSeal } from "#test/support/seal";
 import { createWorld, type World } from "#test/support/world";
 
 let world: World;
@@ -40,7 +41,7 @@ test("from the fence on the old guest is not heard, and what waited for it is to
   await world.drive({ until: async () => (await world.running()).some(({ label }) => label === "engine") });
   const said = world.asSystem(() => report(old, { report: { serviceStatus: "healthy", agentVersion: "old" }, results: [], protocol: PROTOCOL }));
   await expect(said).rejects.toMatchObject({ code: "unauthorized" });
-  expect(await world.asSystem(() => pending(old))).toEqual([]);
+  expect(await world.asSystem(() => pending(old, testSeal))).toEqual([]);
   const [job] = await world.db.owner`select state, error from guest_job where instance_id = ${id} and kind = 'create_databases'`;
   expect(job).toMatchObject({ state: "failed", error: "The instance was rebuilt." });
   world.silence(false);

@@ -1,11 +1,12 @@
 import { systemClock, type Clock } from "#core/clock";
 import { writeLimits, type Engine, type Health, type Machine, type Settings } from "#core/engine/engine";
-import { AppError, describe } from "#core/error";
+import { AppError, badRequest, describe } from "#core/error";
 import { accessText, networks } from "#core/engine/postgresql/access";
 import { asRoot, hydrate, privateDirectory } from "#core/engine/postgresql/cluster";
 import { checkConfiguration, readable } from "#core/engine/postgresql/configuration";
 import { Connections } from "#core/engine/postgresql/connections";
 import { createDatabases, deleteDatabase, establish } from "#core/engine/postgresql/databases";
+import { applyExtensions, removeExtensions } from "#core/engine/postgresql/extensions";
 import { place, placeIfNew } from "#core/engine/postgresql/files";
 import { endWriters, guardText, inForce } from "#core/engine/postgresql/guard";
 import { inventory } from "#core/engine/postgresql/inventory";
@@ -23,6 +24,8 @@ import { log } from "#core/log";
 
 export { adoptVolume, prepareVolume } from "#core/engine/postgresql/volume";
 
+/** The type of module that this engine knows. */
+const EXTENSIONS = "postgresql_extensions";
 const answerMs = 3_000;
 const reloadMs = 10_000;
 /** Of WAL: the next one shall always find room. */
@@ -163,6 +166,13 @@ export function createPostgresql(machine: Machine, version: string, clock: Clock
     revoke: (spec) => revoke(connections, spec),
     enableRoot: ({ verifier }) => enableRoot(connections, verifier),
     disableRoot: ({ verifier }) => disableRoot(connections, verifier, clock),
+    async applyModule({ id, type, contents }) {
+      if (type === EXTENSIONS) return applyExtensions(connections, id, contents);
+      throw badRequest(`PostgreSQL has no module type ${type}.`, { reason: "module.type", final: true });
+    },
+    async removeModule({ id, type }) {
+      if (type === EXTENSIONS) await removeExtensions(connections, id);
+    },
     async close() {
       server.close();
       await connections.close();

@@ -5,6 +5,7 @@ import type { JsonFile } from "#core/guest/agent/file";
 import type { Tls } from "#core/guest/agent/keys";
 import type { Kept } from "#core/guest/agent/machine";
 import { rise } from "#core/guest/agent/rise";
+import { applyModules, removeModule } from "#core/guest/agent/modules";
 import type { Supervisor } from "#core/guest/agent/supervisor";
 import { jobs, PROTOCOL, type JobKind, type JobSpec } from "#core/guest/protocol";
 
@@ -57,7 +58,7 @@ const chosen = (overrides: Kept["overrides"]) => (overrides === undefined ? {} :
 const handlers: { [K in JobKind]: Handler<K> } = {
   prepare: {
     online: false,
-    run: async (host, { memoryMb, volumeGb, cidrs, overrides, databases, users }) => {
+    run: async (host, { memoryMb, volumeGb, cidrs, overrides, databases, users, modules }) => {
       const { engine, tls } = host;
       await bring(host, async () => {
         await engine.initialise();
@@ -68,6 +69,8 @@ const handlers: { [K in JobKind]: Handler<K> } = {
       });
       if (databases.length > 0) await engine.createDatabases({ databases });
       if (users.length > 0) await engine.createUsers({ users });
+      // A module that cannot be applied takes nothing from the new instance: the answer says so.
+      if (modules) return applyModules(engine, modules, () => true);
     },
   },
   restart: {
@@ -115,6 +118,8 @@ const handlers: { [K in JobKind]: Handler<K> } = {
   delete_user: { online: true, run: ({ engine }, spec) => engine.deleteUser(spec) },
   grant: { online: true, run: ({ engine }, spec) => engine.grant(spec) },
   revoke: { online: true, run: ({ engine }, spec) => engine.revoke(spec) },
+  apply_modules: { online: true, run: ({ engine }, { modules }) => applyModules(engine, modules, ({ code }) => code !== "serviceUnavailable") },
+  remove_module: { online: true, run: ({ engine }, spec) => removeModule(engine, spec) },
   enable_root: { online: true, run: ({ engine }, spec) => engine.enableRoot(spec) },
   disable_root: { online: true, run: ({ engine }, spec) => engine.disableRoot(spec) },
 };
@@ -168,6 +173,6 @@ export function explain(error: unknown, spec: Record<string, unknown>): string {
 function secretsOf(value: unknown): string[] {
   if (typeof value !== "object" || value === null) return [];
   return Object.entries(value).flatMap(([name, inner]) =>
-    typeof inner !== "string" ? secretsOf(inner) : /verifier|password|secret|key/i.test(name) && inner !== "" ? [inner] : [],
+    typeof inner !== "string" ? secretsOf(inner) : /verifier|password|secret|key|contents/i.test(name) && inner !== "" ? [inner] : [],
   );
 }

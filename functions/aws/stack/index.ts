@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { sealKey } from "#core/seal";
 import { STEP_SECONDS } from "#core/workflow/context";
 import { createAlarms } from "#functions/aws/stack/alarms";
 import { createBackups } from "#functions/aws/stack/backups";
@@ -23,6 +24,7 @@ export function stack(given: Record<string, string | undefined>) {
   const database = createDatabase({ key, secrets, production });
   const backups = createBackups(key, production);
   const queues = createQueues(QUEUE_SECONDS);
+  const seal = secrets.rootKey.value.apply((rootKey) => sealKey(Buffer.from(rootKey, "hex")).toString("hex"));
   const common: Common = { production, key, database };
 
   const migrate = createFunction("migrate", common, {
@@ -55,6 +57,7 @@ export function stack(given: Record<string, string | undefined>) {
       COFFER_QUEUE_URL: queues.queue.url,
       COFFER_KEYSTONE_URL: settings.COFFER_KEYSTONE_URL,
       COFFER_KEYSTONE_PASSWORD: secrets.keystonePassword.value,
+      COFFER_SEAL_KEY: seal,
     },
     permissions: queues.send,
     after: migrated,
@@ -67,6 +70,7 @@ export function stack(given: Record<string, string | undefined>) {
       DATABASE_URL: database.urls.system,
       COFFER_CA_CERTIFICATE: secrets.caCertificate.value,
       COFFER_CA_KEY: secrets.caKey.value,
+      COFFER_SEAL_KEY: seal,
     },
     after: migrated,
   });

@@ -2,7 +2,7 @@
 export const secrets = () => ({
   /** 10 hex digits: the name that everything in the cloud carries. */
   installation: new sst.Secret("Installation"),
-  /** 64 hex digits: enrolment tokens are derived from it. */
+  /** 64 hex digits: enrolment tokens and the key for sealing are derived from it. */
   rootKey: new sst.Secret("RootKey"),
   /** PEM of the authority that signs the certificates of guests, and its key. */
   caCertificate: new sst.Secret("CaCertificate"),

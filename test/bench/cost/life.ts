@@ -9,6 +9,7 @@ import { documentOf, stepOf } from "#test/support/carriers";
 import { sqsEvent } from "#test/support/lambda/events";
 import { execute } from "#test/support/machine";
 import type { World } from "#test/support/world";
+import { testSeal } from "#test/support/seal";
 
 const LIVES = 5;
 /** Reads and changes of one instance, as in a hundred calls of which a tenth changes something. */
@@ -40,6 +41,7 @@ export async function measureControl(meter: Meter, world: World): Promise<Contro
     publisher,
     doorbell: { ring: async () => meter.count("calls") },
     config: { ...config, COFFER_HTTP_RATE_PER_MINUTE: 1_000_000 },
+    seal: testSeal,
     clock,
     random,
   });
