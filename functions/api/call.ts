@@ -18,6 +18,8 @@ export interface Call {
   links: Links;
   now: Date;
   rates: RateLimiter;
+  /** Whether there is an object store, for logs. */
+  objectStore: boolean;
   /** Why a path cannot carry a name that is to be given; undefined if it can. */
   carries(name: string): string | undefined;
 }

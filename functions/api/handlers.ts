@@ -4,6 +4,7 @@ import { catalogue } from "#functions/api/catalogue";
 import { configurations } from "#functions/api/configurations";
 import { databases } from "#functions/api/databases";
 import { instances } from "#functions/api/instances";
+import { logs } from "#functions/api/logs";
 import { management } from "#functions/api/management";
 import { parameters } from "#functions/api/parameters";
 import { quotas } from "#functions/api/quotas";
@@ -18,6 +19,7 @@ export const handlers: Partial<Record<RouteKey, Handler>> = {
   ...databases,
   ...users,
   ...root,
+  ...logs,
   ...catalogue,
   ...configurations,
   ...parameters,

@@ -104,6 +104,7 @@ export async function createApi({ settings = {}, deps = {} }: { settings?: Recor
     },
     config,
     clock: systemClock,
+    objectStore: true,
     ...deps,
   });
 

@@ -112,6 +112,16 @@ const group = z.strictObject({ ...groupListed, datastore_version_number: z.strin
 const ruled = { name: z.string(), datastore_version_id: z.uuid(), restart_required: z.boolean(), type: z.string() };
 const parameter = z.strictObject({ ...ruled, min: z.number().optional(), max: z.number().optional(), unit: z.string().optional(), allowed_values: z.array(z.string()).optional() });
 const managedParameter = z.strictObject({ ...ruled, min_size: z.number().optional(), max_size: z.number().optional() });
+const log = z.strictObject({
+  name: z.string(),
+  type: z.enum(["USER", "SYS"]),
+  status: z.enum(["Disabled", "Enabled", "Ready", "Published", "Partial", "Rotated"]),
+  published: count,
+  pending: count,
+  container: z.string(),
+  prefix: z.string(),
+  metafile: z.string(),
+});
 const operation = z.looseObject({ id: z.uuid(), kind: z.string(), status: z.string(), created: time, updated: time, error: z.object({}).nullable(), steps: z.array(z.object({})) });
 
 /** By the name a row of the contract table uses. */
@@ -147,6 +157,8 @@ export const shapes = {
   parameter: () => parameter,
   managedParameters: () => one("configuration-parameters", z.array(managedParameter)),
   managedParameter: () => managedParameter,
+  logs: () => one("logs", z.array(log)),
+  log: () => one("log", log),
   operations: () => one("operations", z.array(operation)),
   notImplemented: () => one("notImplemented", z.strictObject({ code: z.literal(501), message: z.string() })),
 } satisfies Record<string, (reader: Reader) => z.ZodType>;

@@ -11,6 +11,7 @@ export const MachineFile = z.object({
   engineDirectory: z.string(),
   address: z.string(),
   port: z.number().int().min(1).max(65535),
+  logFile: z.string().exactOptional(),
   engineUser: z.object({ uid: z.number().int().nonnegative(), gid: z.number().int().nonnegative() }).exactOptional(),
 }) satisfies z.ZodType<Machine>;
 
@@ -30,5 +31,6 @@ export const SettingsFile = z
     cidrs: z.array(z.string()).nullable(),
     overrides: OverridesFile.exactOptional(),
     proven: OverridesFile.exactOptional(),
+    logs: z.array(z.string()).exactOptional(),
   })
   .nullable() satisfies z.ZodType<Kept | null>;
