@@ -18,7 +18,7 @@ function rig() {
   const app = createObjectApi({ store, clock, publicUrl: "http://h/objects", verifier: { verify: async (token) => people[token] } });
   const ask = async (line: string, { who = "ann", headers = {}, body }: { who?: string; headers?: Record<string, string>; body?: string | ReadableStream } = {}) => {
     const [method = "", path = ""] = line.split(" ");
-    const reply = await app.request(`http://h/objects/v1/${path}`, { method, headers: { ...(who && { "x-auth-token": who }), ...headers }, ...(body !== undefined && { body, duplex: "half" }) } as RequestInit);
+    const reply = await app.request(`http://h/objects/v1/${path}`, { method, headers: { ...(who && { "x-auth-token": who }), ...headers }, ...(body !== undefined && { body, duplex: "half" }) });
     return { status: reply.status, headers: reply.headers, text: await reply.text() };
   };
   return { clock, store, ask };

@@ -2,7 +2,6 @@ import { createHash } from "node:crypto";
 import { appendFile, open, rename, truncate, copyFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { systemClock } from "#core/clock";
 import type { LogFile } from "#core/engine/engine";
 import { JsonFile } from "#core/guest/agent/file";
 import { masked } from "#core/guest/agent/logpiece";
@@ -17,7 +16,7 @@ interface Sent {
 }
 
 /** A log file, and a control plane that keeps what it is sent by name, as an object store does. */
-async function rig({ keep = (sent: Sent) => sent.bytes.length as unknown } = {}) {
+async function rig({ keep }: { keep: (sent: Sent) => unknown }) {
   const directory = await scratch();
   const previous = setSink(() => {});
   onTestFinished(() => void setSink(previous));
@@ -41,7 +40,7 @@ async function rig({ keep = (sent: Sent) => sent.bytes.length as unknown } = {})
       return {} as never;
     },
   };
-  const clock = { now: systemClock.now, sleep: async () => {} };
+  const clock = { now: () => new Date(), sleep: async () => {} };
   const make = async () =>
     new Logs({ files: () => [file], enabled: () => ["general"], noted: await JsonFile.open<LogsKept>(join(directory, "logs.json"), LogsFile, {}), link, clock, signal: new AbortController().signal });
   return {

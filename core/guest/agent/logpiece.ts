@@ -43,16 +43,16 @@ export async function begins(file: FileHandle, head: Head): Promise<boolean> {
  * The next piece of a log: about a chunk, to the end of a record, so that no line and no character is cut in two. A record
  * begins where a line does not begin with a tab. What has no end yet is left for later, unless nothing will be added (`closed`).
  */
-export async function pieceAt(file: FileHandle, from: number, closed: boolean): Promise<Buffer | undefined> {
+export async function pieceAt(file: FileHandle, from: number, closed: boolean): Promise<{ bytes: Buffer; isLast: boolean } | undefined> {
   for (const most of [LOG_CHUNK_BYTES, LOG_UPLOAD_BYTES]) {
     // One more, to see how the next line begins.
     const { buffer, bytesRead } = await file.read(Buffer.alloc(most + 1), 0, most + 1, from);
     const isLast = bytesRead <= most;
     const read = buffer.subarray(0, bytesRead);
     const end = isLast ? (closed ? bytesRead : read.lastIndexOf(lineEnd) + 1) : recordEnd(read, most);
-    if (end > 0) return read.subarray(0, end);
+    if (end > 0) return { bytes: read.subarray(0, end), isLast };
     if (isLast) return undefined;
-    if (most === LOG_UPLOAD_BYTES) return read.subarray(0, read.lastIndexOf(lineEnd, most - 1) + 1 || characterEnd(read, most));
+    if (most === LOG_UPLOAD_BYTES) return { bytes: read.subarray(0, read.lastIndexOf(lineEnd, most - 1) + 1 || characterEnd(read, most)), isLast };
   }
   return undefined;
 }

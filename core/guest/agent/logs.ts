@@ -42,6 +42,11 @@ interface Segment {
   place: Place | undefined;
 }
 
+/**
+ * So many pieces may have to be sent again. They are cut as before and replace themselves; only one that ended where its file
+ * ended may be cut in another way the next time, so that is written down at once.
+ */
+const piecesBetweenNotes = 16;
 const uploadMs = 60_000;
 const uploadTries = 6;
 
@@ -51,6 +56,8 @@ const uploadTries = 6;
  */
 export class Logs {
   readonly #p: Parts;
+  /** Newer than what is written down. */
+  readonly #now = new Map<string, LogsKept[string]>();
 
   constructor(parts: Parts) {
     this.#p = parts;
@@ -88,38 +95,43 @@ export class Logs {
     const file = this.demand(name);
     // What is logged meanwhile is left for the next time, or a busy server's publication would never end.
     let left = (await this.show(name)).pending;
-    while (left > 0) {
-      const sent = await this.#one(file, job);
-      if (sent === 0) break;
-      left -= sent;
+    try {
+      for (let pieces = 1; left > 0; pieces++) {
+        const sent = await this.#one(file, job, pieces % piecesBetweenNotes === 0);
+        if (sent === 0) break;
+        left -= sent;
+      }
+    } finally {
+      await this.#note();
     }
     const { published, place } = this.#kept(name);
     await this.#send(`/logs/${job}/metafile`, Buffer.from(JSON.stringify({ log: name, published, ...place })));
   }
 
   /** Publishes one piece; answers its length. 0 = there is none. */
-  async #one(file: LogFile, job: string): Promise<number> {
+  async #one(file: LogFile, job: string, noted: boolean): Promise<number> {
     for (const segment of await this.#segments(file)) {
       const piece = await this.#read(file.name, segment);
       if (!piece) continue;
-      const { place, bytes } = piece;
+      const { place, bytes, isLast } = piece;
       await this.#send(`/logs/${job}/log-${place.since}-${String(place.offset).padStart(15, "0")}`, masked(bytes));
-      await this.#keep(file.name, { published: this.#kept(file.name).published + bytes.length, place: { ...place, offset: place.offset + bytes.length } });
+      this.#now.set(file.name, { published: this.#kept(file.name).published + bytes.length, place: { ...place, offset: place.offset + bytes.length } });
+      if (isLast || noted) await this.#note();
       return bytes.length;
     }
     return 0;
   }
 
   /** The next piece of a segment, if it has one, and where it is from; that is written down before anything is sent. */
-  async #read(name: string, { path, from, closed, place: known }: Segment): Promise<{ place: Place; bytes: Buffer } | undefined> {
+  async #read(name: string, { path, from, closed, place: known }: Segment): Promise<{ place: Place; bytes: Buffer; isLast: boolean } | undefined> {
     return opened(path, async (file) => {
       const head = known?.head ?? (await headOf(file));
-      const bytes = head && (await pieceAt(file, from, closed));
+      const piece = head && (await pieceAt(file, from, closed));
       // Begun anew between the two looks: the next round finds it elsewhere.
-      if (!bytes || !(await begins(file, head))) return undefined;
+      if (!piece || !(await begins(file, head))) return undefined;
       const place = known ?? { since: this.#p.clock.now().toISOString().replace(/[-:.]/g, ""), head, offset: 0 };
       if (!known) await this.#keep(name, { published: this.#kept(name).published, place });
-      return { place, bytes };
+      return { place, ...piece };
     });
   }
 
@@ -132,11 +144,16 @@ export class Logs {
   }
 
   #kept(name: string): LogsKept[string] {
-    return this.#p.noted.value[name] ?? { published: 0 };
+    return this.#now.get(name) ?? this.#p.noted.value[name] ?? { published: 0 };
   }
 
   #keep(name: string, kept: LogsKept[string]): Promise<void> {
-    return this.#p.noted.update({ ...this.#p.noted.value, [name]: kept });
+    this.#now.set(name, kept);
+    return this.#note();
+  }
+
+  #note(): Promise<void> {
+    return this.#p.noted.update({ ...this.#p.noted.value, ...Object.fromEntries(this.#now) });
   }
 
   /** A moment without the control plane is no reason to begin again. */
