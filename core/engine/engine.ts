@@ -15,6 +15,8 @@ export interface Machine {
   engineDirectory: string;
   address: string;
   port: number;
+  /** The agent's own log, where it is a file; `<file>.1` is what it held before. */
+  logFile?: string;
   /** The uid and gid the engine runs as; absent where the agent cannot change its uid. */
   engineUser?: { uid: number; gid: number };
 }
@@ -27,6 +29,18 @@ export interface Settings {
   cidrs: string[] | null;
   /** What a configuration group sets instead of what the size would; absent = nothing. */
   overrides?: Overrides;
+  /** Names of the users' logs that are turned on; absent = none. */
+  logs?: string[];
+}
+
+/** A log that can be published. */
+export interface LogFile {
+  name: string;
+  /** `USER`: turned on and off by its owner. `SYS`: always on. */
+  type: "USER" | "SYS";
+  path: string;
+  /** What the file held before it was last begun anew. */
+  previous: string;
 }
 
 /** Bytes. */
@@ -69,6 +83,10 @@ export interface Engine {
   check(settings: Settings): Promise<void>;
   /** Checks these settings and puts them in force as far as that is possible without a restart; the names of those that wait for one. */
   applyConfiguration(settings: Settings): Promise<string[]>;
+  /** The logs it writes; their directories belong to the agent alone. */
+  logs(): LogFile[];
+  /** Turns logs on and off as `settings` say, without a restart. */
+  applyLogs(settings: Settings): Promise<void>;
   /** Puts the certificate and its key in force, without restart where the engine can. PEM. */
   installCertificate(certificate: string, key: string, ca: string): Promise<void>;
   health(): Promise<Health>;

@@ -3,7 +3,7 @@ import { ambient, newId, now } from "#core/context";
 import { inside, read } from "#core/db/index";
 import { given, statement } from "#core/db/statement";
 import { guest, guestJob } from "#core/guest/guest.sql";
-import { jobs, questions, type Inventory, type JobKind, type JobSpec } from "#core/guest/protocol";
+import { jobs, questions, type GuestLog, type Inventory, type JobKind, type JobSpec } from "#core/guest/protocol";
 
 /**
  * Told after a commit that a guest has a job waiting; carries no data, may be lost. Resolves once the
@@ -106,6 +106,12 @@ export async function reported(instanceId: string): Promise<Inventory> {
   return row?.inventory ?? empty;
 }
 
+/** What the guest last said of its logs; undefined = nothing yet. */
+export async function reportedLogs(instanceId: string): Promise<GuestLog[] | undefined> {
+  const [row] = await read((tx) => tx.select({ logs: guest.logs }).from(guest).where(eq(guest.instanceId, instanceId)));
+  return row?.logs ?? undefined;
+}
+
 /**
  * What the guest will hold once its accepted jobs are done: the report with the queue applied.
  * Pre-checks use it, so that two requests in a row are judged as if the first had already ended.
@@ -184,6 +190,7 @@ function fold(before: Inventory, kind: JobKind, raw: Record<string, unknown>): I
     case "remove_module":
     case "enable_root":
     case "disable_root":
+    case "log":
       return before;
   }
 }

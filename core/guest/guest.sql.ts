@@ -1,7 +1,7 @@
 import { sql } from "drizzle-orm";
 import { bigint, bigserial, index, integer, jsonb, pgTable, text, uuid } from "drizzle-orm/pg-core";
 import { bytea, instant } from "#core/db/columns";
-import type { Inventory, JobKind } from "#core/guest/protocol";
+import type { GuestLog, Inventory, JobKind } from "#core/guest/protocol";
 import { instance } from "#core/instance/instance.sql";
 
 /** What a guest proves itself with. Only the guest endpoint reads it. */
@@ -26,6 +26,8 @@ export const guest = pgTable("guest", {
   lastSeenAt: instant("last_seen_at"),
   /** What the guest last reported to hold; API reads and pre-checks answer from it. */
   inventory: jsonb("inventory").$type<Inventory>(),
+  /** What it last said of its logs; null = never. */
+  logs: jsonb("logs").$type<GuestLog[]>(),
 });
 
 /** Work for one guest, done in order of acceptance (`seq`). */

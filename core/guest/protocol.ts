@@ -83,6 +83,17 @@ export const jobs = {
   /** One that cannot be applied does not fail the job: the result says how each went. */
   apply_modules: z.object({ modules: z.array(Module) }),
   remove_module: z.object({ id: z.uuid(), type: z.string() }),
+  /**
+   * In this order: turns a log on or off (absent = as it is), removes what was published of it, publishes what was not.
+   * `to` is the control plane's note, and the guest's grant: what it uploads while the job is queued lands there.
+   */
+  log: z.object({
+    name: z.string().max(64),
+    enable: z.boolean().exactOptional(),
+    discard: z.boolean(),
+    publish: z.boolean(),
+    to: z.object({ projectId: z.string(), prefix: z.string() }),
+  }),
 } as const;
 export type JobKind = keyof typeof jobs;
 export type JobSpec<K extends JobKind = JobKind> = z.infer<(typeof jobs)[K]>;
@@ -102,6 +113,25 @@ export const Inventory = z.object({
   users: z.array(z.object({ name: z.string(), host: z.string(), databases: z.array(z.string()) })),
 });
 export type Inventory = z.infer<typeof Inventory>;
+
+/** A log of the guest's, and how much of it is in the object store, in bytes. */
+export const GuestLog = z.object({
+  name: z.string().max(64),
+  type: z.enum(["USER", "SYS"]),
+  enabled: z.boolean(),
+  published: z.number().nonnegative().max(Number.MAX_SAFE_INTEGER),
+  pending: z.number().nonnegative().max(Number.MAX_SAFE_INTEGER),
+  /** A new file was begun since the last publication. */
+  rotated: z.boolean(),
+});
+export type GuestLog = z.infer<typeof GuestLog>;
+
+/** Bytes of one object of a published log at most, but for one line that is longer (contract §5.5, `guest_log_limit`). */
+export const LOG_CHUNK_BYTES = 1_000_000;
+/** Of one upload: a chunk that ends with the end of its record. */
+export const LOG_UPLOAD_BYTES = 2 * LOG_CHUNK_BYTES;
+/** What an object of a log may be called: the beginning of its file, and where in it. `metafile` notes how far the log was published. */
+export const LogObject = z.union([z.literal("metafile"), z.string().regex(/^log-\d{8}T\d{9}Z-\d{15}$/)]);
 
 export const EnrolRequest = z.object({
   protocol: z.number().int(),
@@ -132,6 +162,8 @@ export const Report = z.object({
   writes: z.enum(["open", "guarded", "closed"]).optional(),
   /** Only when it differs from the last one the server has acknowledged. */
   inventory: Inventory.optional(),
+  /** With every report: what is pending changes all the time, and is as old as the report. Absent = an agent that publishes none. */
+  logs: z.array(GuestLog).max(20).optional(),
 });
 export type Report = z.infer<typeof Report>;
 
@@ -193,5 +225,5 @@ export const DOORBELL_PATH = "/guest/v1/doorbell";
 /** What an agent sends over the doorbell. What comes back says nothing but: ask. */
 export const PING = "ping";
 
-export const signedText = (path: string, instanceId: string, generation: number, sequence: number, body: string) =>
+export const signedText = (path: string, instanceId: string, generation: number, sequence: number, body: string | Uint8Array) =>
   `POST ${path}\n${instanceId}\n${generation}\n${sequence}\n${createHash("sha256").update(body).digest("hex")}`;

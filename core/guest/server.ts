@@ -98,7 +98,7 @@ export interface Caller {
  * Who signed this request. The instance comes from the credential alone; a sequence number that
  * is not above the last one seen is a replay.
  */
-export async function authenticate(path: string, header: (name: string) => string | undefined, body: string): Promise<Caller> {
+export async function authenticate(path: string, header: (name: string) => string | undefined, body: string | Uint8Array): Promise<Caller> {
   const instanceId = header(headers.instance) ?? "";
   const generation = Number(header(headers.generation));
   const sequence = Number(header(headers.sequence));
@@ -182,7 +182,7 @@ export async function report(caller: Guest, { report: seen, results, protocol, s
     if (!row) throw refused("The instance is gone, or its server was replaced.", "guest.revoked");
     await tx
       .update(guest)
-      .set({ agentVersion: seen.agentVersion, protocol, ...(seen.inventory && { inventory: seen.inventory }) })
+      .set({ agentVersion: seen.agentVersion, protocol, ...(seen.inventory && { inventory: seen.inventory }), ...(seen.logs && { logs: seen.logs }) })
       .where(eq(guest.instanceId, caller.instanceId));
     for (const result of results) await settle(caller, result);
     return results.length > 0 || row.task !== "NONE";

@@ -18,6 +18,7 @@ export {
   type User,
 } from "#core/instance/users";
 export { disableRoot, enableRoot, lastRoot, rootEnabled } from "#core/instance/root";
+export { listLogs, operateLog, showLog, type Log } from "#core/instance/logs";
 export { type NewDatabase, type NewUser } from "#core/instance/account";
 export { type Reach } from "#core/instance/work";
 export { obstacle } from "#core/instance/gate";

@@ -18,7 +18,7 @@ export interface Reach {
   waitMs: number;
 }
 
-interface Subject {
+export interface Subject {
   row: Instance;
   manager: string;
 }
@@ -63,7 +63,8 @@ export async function subject(wanted: string): Promise<Subject> {
   return answering(found);
 }
 
-const look = (id: string): Promise<Subject[]> =>
+/** The instance and its engine, before any gate. */
+export const look = (id: string): Promise<Subject[]> =>
   read((tx) =>
     tx
       .select({ row: instance, manager: datastoreVersion.manager })

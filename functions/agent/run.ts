@@ -53,7 +53,7 @@ export async function run(directory: string | undefined, makeEngine: EngineMaker
     setSink((line) => plain({ ...line, instance: boot.instanceId }));
     const { manager, version: engineVersion } = boot.datastore;
     const engine = await makeEngine(manager, machine, engineVersion);
-    return await serve(await Agent.open({ boot, stateDirectory: machine.stateDirectory, engine, version }), asked);
+    return await serve(await Agent.open({ boot, stateDirectory: machine.stateDirectory, engine, version, ...(machine.logFile !== undefined && { logFile: machine.logFile }) }), asked);
   } catch (error) {
     log.error("the agent failed", { error: describe(error) });
     return error instanceof AppError && error.reason === "locked" ? exit.locked : exit.failed;

@@ -40,6 +40,8 @@ export interface ApiDeps {
   healthy?: () => Promise<boolean>;
   /** Scheme and host to show in links, if not those of the request. */
   publicEndpoint?: string;
+  /** Whether this installation has an object store; the API never speaks to it. */
+  objectStore?: boolean;
   /** Why a path cannot carry a name, where something in front of us changes paths. Absent: any name. */
   carries?: (name: string) => string | undefined;
 }
@@ -136,6 +138,7 @@ export function createApp(deps: ApiDeps): Hono {
         now: clock.now(),
         rates,
         seal: deps.seal,
+        objectStore: deps.objectStore ?? false,
         carries: deps.carries ?? (() => undefined),
       });
       return { status: route.status, ...(body !== undefined && { body }) };

@@ -22,6 +22,8 @@ export interface Call {
   now: Date;
   rates: RateLimiter;
   seal: Seal;
+  /** Whether there is an object store, for logs. */
+  objectStore: boolean;
   /** Why a path cannot carry a name that is to be given; undefined if it can. */
   carries(name: string): string | undefined;
 }

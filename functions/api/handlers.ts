@@ -6,6 +6,7 @@ import { configurations } from "#functions/api/configurations";
 import { databases } from "#functions/api/databases";
 import { instances } from "#functions/api/instances";
 import { datastoreVersions } from "#functions/api/datastore-versions";
+import { logs } from "#functions/api/logs";
 import { management } from "#functions/api/management";
 import { modules } from "#functions/api/modules";
 import { parameters } from "#functions/api/parameters";
@@ -21,6 +22,7 @@ export const handlers: Partial<Record<RouteKey, Handler>> = {
   ...databases,
   ...users,
   ...root,
+  ...logs,
   ...catalogue,
   ...clusters,
   ...datastoreVersions,

@@ -1,14 +1,16 @@
 import { Hono, type Context } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
-import type { z } from "zod";
+import * as z from "zod";
 import { system } from "#core/actor";
 import { systemClock, type Clock } from "#core/clock";
 import { enter, now, within } from "#core/context";
 import type { Database } from "#core/db/index";
+import type { ObjectStore } from "#core/driver/objectstore";
 import { AppError, describe } from "#core/error";
 import { connected } from "#core/guest/doorbell";
-import { EnrolRequest, RotateRequest, SyncRequest, type EnrolReply, type SyncReply } from "#core/guest/protocol";
+import { discardLog, storeLog } from "#core/guest/logs";
+import { EnrolRequest, LOG_UPLOAD_BYTES, LogObject, RotateRequest, SyncRequest, type EnrolReply, type SyncReply } from "#core/guest/protocol";
 import { authenticate, enrol, pending, report, rotate, type Caller } from "#core/guest/server";
 import { log } from "#core/log";
 import { issue, type Authority } from "#core/pki";
@@ -30,6 +32,8 @@ export interface GuestDeps {
   rotateAfterSeconds: number;
   /** The doorbell that guests may open, and their pace once they have; absent where there is none. */
   doorbell?: { url: string; pingSeconds: number; pollSeconds: number };
+  /** Where guests' logs go; absent where there is no object store. */
+  objects?: ObjectStore;
 }
 
 /** A report with a full inventory of a busy server stays far below this. */
@@ -39,6 +43,7 @@ const statuses: Partial<Record<AppError["code"], ContentfulStatusCode>> = {
   badRequest: 400,
   unauthorized: 401,
   conflict: 409,
+  notImplemented: 501,
   serviceUnavailable: 503,
 };
 
@@ -86,6 +91,18 @@ export function createGuestApp(deps: GuestDeps): Hono {
     }
   }));
 
+  app.post("/logs/:job/:object", async (c) => {
+    const body = new Uint8Array(await c.req.arrayBuffer());
+    const caller = await authenticate(new URL(c.req.url).pathname, (name) => c.req.header(name), body);
+    if (!deps.objects) throw new AppError("notImplemented", "There is no object store here.", { reason: "log.no_store" });
+    const job = parsed(z.uuid(), c.req.param("job"), "job");
+    const object = c.req.param("object");
+    if (body.length > LOG_UPLOAD_BYTES) throw new AppError("badRequest", `A part of a log may have ${LOG_UPLOAD_BYTES} bytes.`, { reason: "log.size" });
+    if (object === "discard") await discardLog(deps.objects, caller, job);
+    else await storeLog(deps.objects, caller, job, parsed(LogObject, object, "object"), body);
+    return c.json({});
+  });
+
   app.onError((error, c) => {
     const known = error instanceof AppError ? statuses[error.code] : undefined;
     if (!known) log.error("guest request failed", { path: c.req.path, error: describe(error) });
@@ -113,10 +130,14 @@ function parse<S extends z.ZodType>(schema: S, text: string): z.output<S> {
     if (cause instanceof AppError) throw cause;
     throw new AppError("badRequest", "The body is not JSON.", { reason: "guest.body", cause });
   }
-  const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  throw new AppError("badRequest", `${issue?.path.join(".") ?? "body"}: ${issue?.message ?? "invalid"}`, { reason: "guest.body" });
+  return parsed(schema, value, "body");
+}
+
+function parsed<S extends z.ZodType>(schema: S, value: unknown, what: string): z.output<S> {
+  const found = schema.safeParse(value);
+  if (found.success) return found.data;
+  const [issue] = found.error.issues;
+  throw new AppError("badRequest", `${issue?.path.join(".") || what}: ${issue?.message ?? "invalid"}`, { reason: "guest.body" });
 }
 
 /** A report nests four deep; what a job answers may go a little deeper. */

@@ -6,6 +6,8 @@ export interface CatalogueOptions {
   publicUrl: string;
   /** Endpoint of service type `database` for a project. */
   databaseUrl: (projectId: string) => string;
+  /** Of service type `object-store`; absent where there is none, which then is in no catalogue. */
+  objectStoreUrl?: (projectId: string) => string;
   region: string;
 }
 
@@ -29,16 +31,17 @@ export interface CatalogueEntry {
 /** Where a project's services are. One address each, so the three interfaces are the same. */
 export async function catalogueOf(options: CatalogueOptions, projectId: string): Promise<CatalogueEntry[]> {
   const services = await listServices();
-  return services.map(({ id, name, type }) => ({ id, name, type, endpoints: endpointsOf(options, { id, type }, projectId) }));
+  return services.map(({ id, name, type }) => ({ id, name, type, endpoints: endpointsOf(options, { id, type }, projectId) })).filter(({ endpoints }) => endpoints.length > 0);
 }
 
 /** `projectId` may be the placeholder `%(project_id)s` that endpoint lists show. */
 export function endpointsOf(
-  { publicUrl, databaseUrl, region }: CatalogueOptions,
+  { publicUrl, databaseUrl, objectStoreUrl, region }: CatalogueOptions,
   { id, type }: Pick<ServiceRow, "id" | "type">,
   projectId: string,
 ): Endpoint[] {
-  const url = type === "database" ? databaseUrl(projectId) : publicUrl;
+  const url = type === "database" ? databaseUrl(projectId) : type === "object-store" ? objectStoreUrl?.(projectId) : publicUrl;
+  if (url === undefined) return [];
   return INTERFACES.map((kind) => ({
     // Computed, so that it stays the same without being stored.
     id: createHash("sha256").update(`${id}:${kind}`).digest("hex").slice(0, 32),

@@ -21,6 +21,7 @@ const ROLES = ["admin", "member", "reader"] as const;
 const SERVICES = [
   { type: "identity", name: "keystone" },
   { type: "database", name: "trove" },
+  { type: "object-store", name: "swift" },
 ];
 
 /** Keystone's form of an id. */

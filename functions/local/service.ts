@@ -6,7 +6,7 @@ import { enter } from "#core/context";
 import { installedImageId, installedImages } from "#core/datastore/image";
 import { Database } from "#core/db/index";
 import { migrate } from "#core/db/migrate";
-import { createLocalCloud } from "#core/driver/index";
+import { createLocalCloud, createLocalObjects } from "#core/driver/index";
 import { createTokenVerifier } from "#core/identity/keystone";
 import { localFlavors, seedCatalogue } from "#core/instance/catalogue";
 import { log } from "#core/log";
@@ -26,6 +26,7 @@ import { createPool } from "#functions/local/pool";
 import { startQueue } from "#functions/local/queue";
 import type { LocalSettings } from "#functions/local/settings";
 import { startState } from "#functions/local/state";
+import { createObjectApi } from "#functions/objectstore/app";
 import { serveGuests } from "#functions/node/guests";
 import { freePort, listen, type Fetch } from "#functions/node/listen";
 import { every } from "#functions/node/schedule";
@@ -51,6 +52,7 @@ export interface Service {
 }
 
 const SWEEP_SECONDS = 60;
+const OBJECTS_SWEEP_SECONDS = 3600;
 
 /** The composition root of one machine: every seam gets its local implementation here and nowhere else. */
 export async function startService({ settings, config, source, build }: ServiceOptions): Promise<Service> {
@@ -100,6 +102,7 @@ export async function startService({ settings, config, source, build }: ServiceO
       db,
       publicUrl: `${url}/identity`,
       databaseUrl: (projectId) => `${url}/v1.0/${projectId}`,
+      objectStoreUrl: (projectId) => `${url}/objects/v1/AUTH_${projectId}`,
       signingKey: Buffer.from(secrets.signingKey, "hex"),
       clock: systemClock,
       region: config.COFFER_REGION,
@@ -126,6 +129,10 @@ export async function startService({ settings, config, source, build }: ServiceO
     const pool = createPool({ directory: join(places.root, "pool"), size: settings.pool, versions: engines, places, blanks: cloud.blanks });
     undo.push(pool.stop);
 
+    const objects = createLocalObjects({ root: join(settings.home, "objects"), clock: systemClock });
+    await objects.sweep({ drafts: true });
+    undo.push(every(OBJECTS_SWEEP_SECONDS, "objects", () => objects.sweep()).stop);
+
     const held = new HeldRequests();
     const guestUrl = `https://127.0.0.1:${secrets.guestPort}/guest/v1`;
     const seal = createSeal(sealKey(Buffer.from(secrets.rootKey, "hex")));
@@ -151,6 +158,7 @@ export async function startService({ settings, config, source, build }: ServiceO
       held,
       wake: (instanceId) => runner.wake(instanceId),
       pollSeconds: 0,
+      objects,
       port: secrets.guestPort,
       names: ["127.0.0.1"],
       setting: "guestPort in secrets.json",
@@ -183,9 +191,14 @@ export async function startService({ settings, config, source, build }: ServiceO
       seal,
       config,
       images: installedImages(engines.map(({ version }) => ({ manager: "postgresql", version }))),
+      objectStore: true,
     });
-    answer = (request, env) =>
-      /^\/identity(\/|$)/.test(new URL(request.url).pathname) ? identity.fetch(request, env) : troveApp.fetch(request, env);
+    const objectApi = createObjectApi({ store: objects, verifier, publicUrl: `${url}/objects`, clock: systemClock });
+    answer = (request, env) => {
+      const [, room] = new URL(request.url).pathname.split("/");
+      if (room === "identity") return identity.fetch(request, env);
+      return room === "objects" ? objectApi.fetch(request, env) : troveApp.fetch(request, env);
+    };
 
     await cloud.start();
     const sweep = every(SWEEP_SECONDS, "sweep", createSweep({ db, publisher, executions: runner, workshop }));

@@ -110,6 +110,7 @@ export async function createApi({ settings = {}, deps = {} }: { settings?: Recor
     config,
     images: installedImages(catalogue.datastores.flatMap(({ manager, versions }) => versions.map(({ version }) => ({ manager, version })))),
     clock: systemClock,
+    objectStore: true,
     ...deps,
   });
 

@@ -156,6 +156,16 @@ const appliedModule = z.strictObject({
   removed: z.null(),
   contents: z.base64().nullable().optional(),
 });
+const log = z.strictObject({
+  name: z.string(),
+  type: z.enum(["USER", "SYS"]),
+  status: z.enum(["Disabled", "Enabled", "Ready", "Published", "Partial", "Rotated"]),
+  published: count,
+  pending: count,
+  container: z.string(),
+  prefix: z.string(),
+  metafile: z.string(),
+});
 const operation = z.looseObject({ id: z.uuid(), kind: z.string(), status: z.string(), created: time, updated: time, error: z.object({}).nullable(), steps: z.array(z.object({})) });
 
 /** By the name a row of the contract table uses. */
@@ -200,6 +210,8 @@ export const shapes = {
   diagnostics: () => one("diagnostics", z.strictObject({ version: z.string(), threads: count, fdSize: count, vmSize: count, vmPeak: count, vmRss: count, vmHwm: count })),
   hwinfo: () => one("hwinfo", z.strictObject({ mem_total: count, num_cpus: count })),
   clusters: () => one("clusters", z.array(z.never())),
+  logs: () => one("logs", z.array(log)),
+  log: () => one("log", log),
   operations: () => one("operations", z.array(operation)),
   notImplemented: () => one("notImplemented", z.strictObject({ code: z.literal(501), message: z.string() })),
 } satisfies Record<string, (reader: Reader) => z.ZodType>;

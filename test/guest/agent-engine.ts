@@ -1,4 +1,4 @@
-import type { Engine, Health, Settings, Usage, Writes } from "#core/engine/engine";
+import type { Engine, Health, LogFile, Settings, Usage, Writes } from "#core/engine/engine";
 import { AppError } from "#core/error";
 import type { Inventory, JobSpec } from "#core/guest/protocol";
 
@@ -7,6 +7,7 @@ export class World {
   initialised = false;
   settings: Settings | undefined;
   certificate: string | undefined;
+  logs: LogFile[] = [];
   usage: Usage = { usedBytes: 1024 ** 3, totalBytes: 2 * 1024 ** 3, freeBytes: 1024 ** 3 };
   writes: Writes = "open";
   readonly databases = new Set<string>();
@@ -106,6 +107,13 @@ export class MemoryEngine implements Engine {
     await this.#online("applyConfiguration");
     this.#world.settings = settings;
     return Object.keys(settings.overrides ?? {}).filter((name) => name.startsWith("static"));
+  }
+  logs() {
+    return this.#world.logs;
+  }
+  async applyLogs(settings: Settings) {
+    await this.#world.enter("applyLogs");
+    this.#world.settings = settings;
   }
   async installCertificate(certificate: string) {
     await this.#world.enter("installCertificate");

@@ -16,6 +16,8 @@ export class Plane {
   readonly sequences: number[] = [];
   /** Every result that arrived, repeats included. */
   readonly results: JobResult[] = [];
+  /** What was uploaded, by path below `logs/`. */
+  readonly uploads = new Map<string, string>();
   readonly acknowledged = new Set<string>();
   /** How many of the next answers are lost: the request is processed, then the connection is cut. */
   readonly lose: Record<Path, number> = { enrol: 0, rotate: 0, sync: 0 };
@@ -98,11 +100,16 @@ export class Plane {
     const parts: Buffer[] = [];
     for await (const part of request) parts.push(part as Buffer);
     if (this.unreachable) return void request.socket.destroy();
-    const body = Buffer.concat(parts).toString();
+    const bytes = Buffer.concat(parts);
+    const body = bytes.toString();
     const path = (request.url ?? "").replace("/guest/v1/", "") as Path;
-    if (this.revoked || (path !== "enrol" && !this.#authentic(request, body))) {
+    if (this.revoked || (path !== "enrol" && !this.#authentic(request, bytes))) {
       this.refusals++;
       return void response.writeHead(401).end("{}");
+    }
+    if (path.startsWith("logs/")) {
+      this.uploads.set(path.slice("logs/".length), body);
+      return void response.writeHead(200, { "content-type": "application/json" }).end("{}");
     }
     const reply = await this[path](JSON.parse(body), request.socket);
     if (reply === undefined) return void request.socket.destroy();
@@ -113,7 +120,7 @@ export class Plane {
     response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(reply));
   }
 
-  #authentic(request: IncomingMessage, body: string): boolean {
+  #authentic(request: IncomingMessage, body: Uint8Array): boolean {
     const header = (name: string) => String(request.headers[name]);
     const sequence = Number(header(headers.sequence));
     const text = signedText(request.url ?? "", header(headers.instance), Number(header(headers.generation)), sequence, body);

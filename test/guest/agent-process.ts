@@ -38,6 +38,10 @@ class ProcessEngine implements Engine {
     await this.start();
   }
   async check() {}
+  logs() {
+    return [];
+  }
+  async applyLogs() {}
   async applyConfiguration() {
     return [];
   }

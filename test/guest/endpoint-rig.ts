@@ -2,6 +2,7 @@ import { generateKeyPairSync, sign, type KeyObject } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { onTestFinished } from "vitest";
 import { transaction } from "#core/db/index";
+import { createFakeObjects } from "#core/driver/index";
 import { enqueue } from "#core/guest/client";
 import { headers, PROTOCOL, signedText, type Boot, type JobKind, type JobSpec } from "#core/guest/protocol";
 import { setSink } from "#core/log";
@@ -34,7 +35,8 @@ export async function endpoint() {
   world.silence(true);
   const authority = await createAuthority("test", new Date());
   const held = new HeldRequests();
-  const deps = { db: world.db.system, authority, seal: testSeal, clock: world.clock, held, wake: () => {}, pollSeconds: 0, rotateAfterSeconds: ROTATE_AFTER_SECONDS };
+  const objects = createFakeObjects(world.clock);
+  const deps = { objects, db: world.db.system, authority, seal: testSeal, clock: world.clock, held, wake: () => {}, pollSeconds: 0, rotateAfterSeconds: ROTATE_AFTER_SECONDS };
   const app = createGuestApp(deps);
   /** Tells, once the server has done a request, whether its answer gets lost. */
   const line: { loses: (path: string, body: string) => boolean } = { loses: () => false };
@@ -65,6 +67,7 @@ export async function endpoint() {
 
   return {
     world,
+    objects,
     held,
     lines,
     line,
@@ -143,6 +146,11 @@ export class Guest {
   sync(change: Record<string, unknown> = {}, bent: Bent = {}): Promise<Answer> {
     const body = this.syncBody(change);
     return this.post("/sync", body, this.signature("/sync", body, bent));
+  }
+
+  /** Anything below the boot URL, signed. */
+  signed(path: string, body: string, bent: Bent = {}): Promise<Answer> {
+    return this.post(path, body, this.signature(path, body, bent));
   }
 
   rotate(key: KeyObject, bent: Bent = {}): Promise<Answer> {

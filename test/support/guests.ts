@@ -1,8 +1,8 @@
-import { expected } from "#core/guest/client";
+import { expected, reportedLogs } from "#core/guest/client";
 import { pending, report, type Guest } from "#core/guest/server";
 import { factsOf } from "#core/parameter/index";
 import { applyModules } from "#core/guest/agent/modules";
-import { jobs, PROTOCOL, type JobKind, type Report } from "#core/guest/protocol";
+import { jobs, PROTOCOL, type GuestLog, type JobKind, type Report } from "#core/guest/protocol";
 import { testSeal } from "#test/support/seal";
 
 /**
@@ -11,14 +11,24 @@ import { testSeal } from "#test/support/seal";
  */
 export async function act(caller: Guest, { fail = new Set(), ...seen }: { fail?: Set<JobKind> } & Partial<Report> = {}) {
   const waits = await pending(caller, testSeal);
+  let logs: GuestLog[] = seen.logs ?? (await reportedLogs(caller.instanceId)) ?? [
+    { name: "general", type: "USER", enabled: false, published: 0, pending: 0, rotated: false },
+    { name: "guest", type: "SYS", enabled: true, published: 0, pending: 70, rotated: false },
+  ];
   const results = [];
   for (const { id, kind, spec } of waits) {
-    const result = await resultOf(kind, spec);
-    results.push(fail.has(kind) ? { id, ok: false, error: `the guest cannot ${kind}` } : { id, ok: true, ...(result && { result }) });
+    if (fail.has(kind)) {
+      results.push({ id, ok: false, error: `the guest cannot ${kind}` });
+      continue;
+    }
+    if (kind === "log") logs = logs.map((log) => operated(log, spec));
+    const log = kind === "log" && logs.find(({ name }) => name === spec.name);
+    const result = log ? { log } : await resultOf(kind, spec);
+    results.push({ id, ok: true, ...(result && { result }) });
   }
   const stopped = waits.at(-1)?.kind === "stop" && !fail.has("stop");
   const inventory = await expected(caller.instanceId);
-  await report(caller, { report: { serviceStatus: stopped ? "shutdown" : "healthy", agentVersion: "test", inventory, ...seen }, results, protocol: PROTOCOL });
+  await report(caller, { report: { serviceStatus: stopped ? "shutdown" : "healthy", agentVersion: "test", inventory, ...seen, logs }, results, protocol: PROTOCOL });
   return waits.map(({ kind }) => kind);
 }
 
@@ -35,6 +45,15 @@ async function resultOf(kind: JobKind, spec: Record<string, unknown>): Promise<R
 async function modulesOf(spec: Record<string, unknown>) {
   const { data } = jobs.apply_modules.safeParse(spec);
   return data && applyModules({ applyModule: ({ contents }) => Promise.resolve(`applied ${contents}`) }, data.modules, () => true);
+}
+
+/** A log after a job of its. */
+function operated(log: GuestLog, raw: Record<string, unknown>): GuestLog {
+  const { name, enable, discard, publish } = jobs.log.parse(raw);
+  if (name !== log.name) return log;
+  const { published, pending } = discard ? { published: 0, pending: log.pending + log.published } : log;
+  const sent = publish ? pending : 0;
+  return { ...log, enabled: log.type === "SYS" || (enable ?? log.enabled), published: published + sent, pending: pending - sent, rotated: log.rotated && !publish };
 }
 
 /** As a server would say that runs with none of these values yet. */

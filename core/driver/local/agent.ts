@@ -19,7 +19,7 @@ const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /** Enters control groups (arguments up to `--`), then becomes the agent, under the same pid. */
 const enter = 'while [ "$1" != -- ]; do echo $$ > "$1" || exit 71; shift; done; shift; exec "$@"';
 
-const logOf = (directory: string) => join(directory, "agent.log");
+export const logOf = (directory: string) => join(directory, "agent.log");
 
 /**
  * Starts the agent of a server in a session of its own, so that it outlives this process, inside

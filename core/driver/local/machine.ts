@@ -4,6 +4,7 @@ import * as z from "zod";
 import type { Clock } from "#core/clock";
 import type { ServerSpec } from "#core/driver/compute";
 import type { Onto } from "#core/driver/local/blanks";
+import { logOf } from "#core/driver/local/agent";
 import { readRecord, writeAtomic } from "#core/driver/local/files";
 import { removeGroups, type Isolation } from "#core/driver/local/isolation";
 import type { LocalNetwork } from "#core/driver/local/network";
@@ -134,6 +135,7 @@ export class Machines {
     if (!port) throw notFound(`There is no port ${record.portId}.`);
     return {
       stateDirectory: join(at, "state"),
+      logFile: logOf(at),
       volumeDirectory: volume.directory,
       runDirectory: await run.make(record.name, volume.uid),
       engineDirectory: await this.#engine(record, volume.uid),

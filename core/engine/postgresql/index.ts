@@ -7,15 +7,16 @@ import { checkConfiguration, readable } from "#core/engine/postgresql/configurat
 import { Connections } from "#core/engine/postgresql/connections";
 import { createDatabases, deleteDatabase, establish } from "#core/engine/postgresql/databases";
 import { applyExtensions, removeExtensions } from "#core/engine/postgresql/extensions";
-import { place, placeIfNew } from "#core/engine/postgresql/files";
+import { glance, place, placeIfNew } from "#core/engine/postgresql/files";
 import { endWriters, guardText, inForce } from "#core/engine/postgresql/guard";
 import { inventory } from "#core/engine/postgresql/inventory";
+import { longestLog, olderLog } from "#core/engine/postgresql/log";
 import { eventually } from "#core/engine/postgresql/process";
 import { deleteUser } from "#core/engine/postgresql/removal";
 import { setAside, spend } from "#core/engine/postgresql/reserve";
 import { disableRoot, enableRoot } from "#core/engine/postgresql/root";
 import { Server } from "#core/engine/postgresql/server";
-import { overridesText, settingsText } from "#core/engine/postgresql/settings";
+import { generalLog, overridesText, settingsText } from "#core/engine/postgresql/settings";
 import { placeCertificate } from "#core/engine/postgresql/tls";
 import { VolumeMeter } from "#core/engine/postgresql/usage";
 import { changePasswords, createUsers, grant, revoke, updateUser } from "#core/engine/postgresql/users";
@@ -35,14 +36,19 @@ const segmentBytes = 16 * 1024 ** 2;
 export function createPostgresql(machine: Machine, version: string, clock: Clock = systemClock): Engine {
   const files = layout(machine.volumeDirectory);
   const connections = new Connections(machine, files, clock);
-  const server = new Server(machine, files, clock);
+  const server = new Server(machine, files, clock, () => longestLog({ volumeGb: volumeGb ?? 1, full: isFull }));
   const meter = new VolumeMeter(machine, clock);
   const user = asRoot() ? machine.engineUser : undefined;
   let volumeGb: number | undefined;
+  /** Whether every statement is logged. */
+  let isFull = false;
 
   async function configure(settings: Settings): Promise<void> {
     volumeGb = settings.volumeGb;
+    isFull = settings.logs?.includes(generalLog) ?? false;
     await place(files.access, accessText(settings.cidrs), readable(machine));
+    // Every session says in the log that an included file is missing.
+    for (const later of [files.tls, files.guard]) if (!(await glance(later))) await place(later, "", readable(machine));
     await place(files.overrides, overridesText(settings.overrides), readable(machine));
     await place(files.settings, settingsText(machine, files, settings, files.overrides), readable(machine));
   }
@@ -127,6 +133,13 @@ export function createPostgresql(machine: Machine, version: string, clock: Clock
       await reload();
       const waiting = await connections.fresh((sql) => sql<{ name: string }[]>`select lower(name) as name from pg_settings where pending_restart order by 1`);
       return waiting.map(({ name }) => name);
+    },
+    logs: () => [{ name: generalLog, type: "USER", path: files.log, previous: olderLog(files.log) }],
+    /** Trove restarts the server for its log collector (contract §5.5). Ours writes to a file of the agent's from its start, so a reload is all it takes. */
+    async applyLogs(settings) {
+      await mustBeInitialised();
+      await configure(settings);
+      if ((await server.pid()) !== undefined) await reload();
     },
     async installCertificate(certificate, key, ca) {
       await mustBeInitialised();

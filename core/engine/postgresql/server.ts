@@ -16,7 +16,8 @@ const readyMs = 60_000;
 const stopMs = 60_000;
 /** How soon the end of a server that is not our child is seen. */
 const watchMs = 250;
-const trimEveryMs = 30_000;
+/** At a hundred megabytes of statements a second the log is this many seconds longer than it should be. */
+const trimEveryMs = 2_000;
 
 /** The server process of one volume: brought up or adopted, watched, ended. */
 export class Server {
@@ -25,9 +26,12 @@ export class Server {
   readonly #clock: Clock;
   readonly #closing = new AbortController();
   #child: { pid: number; ended: Promise<void> } | undefined;
+  readonly #longestLog: () => number;
   #tending = false;
 
-  constructor(machine: Machine, files: Layout, clock: Clock) {
+  /** `longestLog`: bytes, asked at every look. */
+  constructor(machine: Machine, files: Layout, clock: Clock, longestLog: () => number) {
+    this.#longestLog = longestLog;
     this.#machine = machine;
     this.#files = files;
     this.#clock = clock;
@@ -138,7 +142,7 @@ export class Server {
     const { signal } = this.#closing;
     while (!signal.aborted) {
       await this.#clock.sleep(trimEveryMs, signal);
-      await trimLog(this.#files.log).catch((error: unknown) => log.warn("the server's log could not be trimmed", { error: String(error) }));
+      await trimLog(this.#files.log, this.#longestLog()).catch((error: unknown) => log.warn("the server's log could not be trimmed", { error: String(error) }));
     }
   }
 }

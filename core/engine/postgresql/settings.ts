@@ -3,6 +3,9 @@ import type { Layout } from "#core/engine/postgresql/volume";
 import type { Overrides } from "#core/parameter/fact";
 import { defaults, reservedSessions } from "#core/parameter/postgresql/defaults";
 
+/** The server's own log, with the statements in it (contract §7.2). */
+export const generalLog = "general";
+
 const clamp = (value: number, least: number, most: number) => Math.round(Math.min(Math.max(value, least), most));
 
 /**
@@ -13,7 +16,7 @@ export function settingsText(machine: Machine, files: Layout, settings: Settings
   return [
     ...lines(defaults(settings)),
     `include_if_exists = ${quoted(overrides)}`,
-    ...lines({ ...place(machine, files), ...fixed(settings) }),
+    ...lines({ ...statements(settings), ...place(machine, files), ...fixed(settings) }),
     ...[files.tls, files.guard].map((file) => `include_if_exists = ${quoted(file)}`),
     "",
   ].join("\n");
@@ -37,6 +40,12 @@ const place = (machine: Machine, files: Layout) => ({
   unix_socket_directories: `"${machine.runDirectory}"`,
   unix_socket_permissions: "0700",
 });
+
+/**
+ * The log `general`: every statement of every session but the agent's. Above what a configuration group says, which could
+ * leave nothing to log. Values that travel apart from their statement stay out: among them are passwords that applications keep.
+ */
+const statements = ({ logs = [] }: Settings): Record<string, string> => (logs.includes(generalLog) ? { log_statement: "all", log_parameter_max_length: "0" } : {});
 
 /** What would need a restart later is set now, so that backups and replicas come without one. */
 const fixed = ({ volumeGb }: Settings) => ({

@@ -1,7 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { systemClock, type Clock } from "#core/clock";
-import type { Engine } from "#core/engine/engine";
+import type { Engine, LogFile } from "#core/engine/engine";
 import { describe } from "#core/error";
 import { bounded } from "#core/guest/agent/bounded";
 import { JsonFile } from "#core/guest/agent/file";
@@ -9,6 +9,7 @@ import { Guard } from "#core/guest/agent/guard";
 import { Journal } from "#core/guest/agent/journal";
 import { Keys } from "#core/guest/agent/keys";
 import { Link } from "#core/guest/agent/link";
+import { Logs, LogsFile, type LogsKept } from "#core/guest/agent/logs";
 import { lock } from "#core/lock";
 import { SettingsFile, type Kept } from "#core/guest/agent/machine";
 import { Monitor } from "#core/guest/agent/monitor";
@@ -26,9 +27,13 @@ export interface AgentOptions {
   engine: Engine;
   /** The agent's own version, for its reports. */
   version: string;
+  /** The agent's own log, where it is a file. */
+  logFile?: string;
   clock?: Clock;
   random?: Random;
 }
+
+type Opened = AgentOptions & Required<Pick<AgentOptions, "clock" | "random">>;
 
 /** An adopted server answers within this; a slower start is reported as it goes. */
 const beginPatienceMs = 3_000;
@@ -55,8 +60,8 @@ export class Agent {
   readonly #ending = new AbortController();
   #running: Promise<"refused" | "stopped"> | undefined;
 
-  private constructor(options: Required<AgentOptions>, unlock: () => Promise<void>, keys: Keys, sequence: Sequence, journal: Journal, settings: JsonFile<Kept | null>) {
-    const { boot, engine, clock, random, version } = options;
+  private constructor(options: Opened, unlock: () => Promise<void>, keys: Keys, sequence: Sequence, journal: Journal, settings: JsonFile<Kept | null>, noted: JsonFile<LogsKept>) {
+    const { boot, engine, clock, random, version, logFile } = options;
     const changed = () => this.#sync.changed();
     this.#unlock = unlock;
     this.#engine = engine;
@@ -64,8 +69,10 @@ export class Agent {
     this.#clock = clock;
     this.#link = new Link(boot, keys, sequence, clock);
     this.#supervisor = new Supervisor(engine, settings, clock, random, changed);
-    this.#monitor = new Monitor(engine, this.#supervisor, new Guard(engine, this.#supervisor, clock, changed), clock, version, changed);
-    const host = { engine, supervisor: this.#supervisor, settings, tls: () => keys.tls, version };
+    const own: LogFile[] = logFile === undefined ? [] : [{ name: "guest", type: "SYS", path: logFile, previous: `${logFile}.1` }];
+    const logs = new Logs({ files: () => [...engine.logs(), ...own], enabled: () => settings.value?.logs ?? [], noted, link: this.#link, clock, signal: this.#ending.signal });
+    this.#monitor = new Monitor({ engine, supervisor: this.#supervisor, guard: new Guard(engine, this.#supervisor, clock, changed), logs, clock, version, changed });
+    const host = { engine, logs, supervisor: this.#supervisor, settings, tls: () => keys.tls, version };
     this.#runner = new Runner(journal, host, clock, () => this.#monitor.look(), changed);
     this.#sync = new Sync({ boot, keys, link: this.#link, journal, runner: this.#runner, monitor: this.#monitor, supervisor: this.#supervisor, clock, random });
   }
@@ -81,7 +88,8 @@ export class Agent {
     const sequence = await Sequence.open(path("sequence.json"), clock);
     const journal = await Journal.open(path("journal.json"), boot.generation);
     const settings = await JsonFile.open<Kept | null>(path("settings.json"), SettingsFile, null);
-    return new Agent(options, unlock, keys, sequence, journal, settings);
+    const noted = await JsonFile.open<LogsKept>(path("logs.json"), LogsFile, {});
+    return new Agent(options, unlock, keys, sequence, journal, settings, noted);
   }
 
   /** Works until stopped ("stopped") or until the control plane wants no more of it ("refused"). */

@@ -3,6 +3,7 @@ import { AppError, describe } from "#core/error";
 import { diagnostics, hardware } from "#core/guest/agent/figures";
 import type { JsonFile } from "#core/guest/agent/file";
 import type { Tls } from "#core/guest/agent/keys";
+import type { Logs } from "#core/guest/agent/logs";
 import type { Kept } from "#core/guest/agent/machine";
 import { rise } from "#core/guest/agent/rise";
 import { applyModules, removeModule } from "#core/guest/agent/modules";
@@ -14,6 +15,7 @@ export interface Host {
   engine: Engine;
   supervisor: Supervisor;
   settings: JsonFile<Kept | null>;
+  logs: Logs;
   /** The engine's certificate; undefined before enrolment. */
   tls: () => Tls | undefined;
   /** The agent's own. */
@@ -23,7 +25,7 @@ export interface Host {
 interface Handler<K extends JobKind> {
   /** Whether the server must take connections before the job begins. */
   online: boolean;
-  run(host: Host, spec: JobSpec<K>): Promise<Done>;
+  run(host: Host, spec: JobSpec<K>, id: string): Promise<Done>;
 }
 
 /** What a job has to tell beside that it is done. */
@@ -122,6 +124,22 @@ const handlers: { [K in JobKind]: Handler<K> } = {
   remove_module: { online: true, run: ({ engine }, spec) => removeModule(engine, spec) },
   enable_root: { online: true, run: ({ engine }, spec) => engine.enableRoot(spec) },
   disable_root: { online: true, run: ({ engine }, spec) => engine.disableRoot(spec) },
+  log: {
+    online: false,
+    run: async (host, { name, enable, discard, publish }, id) => {
+      const { engine, logs } = host;
+      logs.demand(name);
+      if (enable !== undefined && enable !== (host.settings.value?.logs ?? []).includes(name)) {
+        const others = (host.settings.value?.logs ?? []).filter((one) => one !== name);
+        const settings = changed(host, { logs: enable ? [...others, name] : others });
+        await engine.applyLogs(settings);
+        await host.settings.update(settings);
+      }
+      if (discard) await logs.discard(name, id);
+      if (publish) await logs.publish(name, id);
+      return { log: await logs.show(name) };
+    },
+  },
 };
 
 /** How long a job waits for a server that is being restarted, and how often it is begun again after a crash under it. */
@@ -134,14 +152,14 @@ const isKind = (kind: string): kind is JobKind => Object.hasOwn(jobs, kind);
  * Does one job. A crash of the server in its middle is waited out and the job done again, as
  * every kind is idempotent. Throws AppError, or the engine's own error.
  */
-export async function perform(host: Host, kind: string, spec: Record<string, unknown>): Promise<Done> {
+export async function perform(host: Host, kind: string, spec: Record<string, unknown>, id: string): Promise<Done> {
   if (!isKind(kind)) {
     throw new AppError("badRequest", `This agent knows no job "${kind.slice(0, 64)}"; it speaks protocol ${PROTOCOL}`, { reason: "job.unknown" });
   }
-  return run(host, kind, spec);
+  return run(host, kind, spec, id);
 }
 
-async function run<K extends JobKind>(host: Host, kind: K, spec: Record<string, unknown>): Promise<Done> {
+async function run<K extends JobKind>(host: Host, kind: K, spec: Record<string, unknown>, id: string): Promise<Done> {
   const handler: Handler<K> = handlers[kind];
   const parsed = jobs[kind].safeParse(spec);
   if (!parsed.success) {
@@ -153,7 +171,7 @@ async function run<K extends JobKind>(host: Host, kind: K, spec: Record<string, 
     const crashes = host.supervisor.crashes;
     try {
       // The schema was looked up by the same kind; the compiler does not carry that through the index.
-      return await handler.run(host, parsed.data as JobSpec<K>);
+      return await handler.run(host, parsed.data as JobSpec<K>, id);
     } catch (error) {
       // A connection breaks before the end of its server is seen.
       await host.supervisor.check();

@@ -13,6 +13,8 @@ export interface Post<S extends z.ZodType> {
   /** Below the boot URL, e.g. `/sync`. */
   path: string;
   body: unknown;
+  /** Sent as they are, in place of `body`. */
+  bytes?: Uint8Array;
   reply: S;
   timeoutMs: number;
   /** Gives the request up; it may have been processed all the same. */
@@ -36,6 +38,7 @@ export class Link {
   readonly #sequence: Sequence;
   readonly #clock: Clock;
   readonly #agent: Agent;
+  #turn: Promise<void> = Promise.resolve();
 
   constructor(boot: Boot, keys: Keys, sequence: Sequence, clock: Clock) {
     this.#boot = boot;
@@ -51,10 +54,18 @@ export class Link {
     return this.#send(post, JSON.stringify(post.body), {});
   }
 
-  /** A request signed with the present key, under a number of its own. */
+  /** A request signed with the present key, under a number of its own. One after the other, as numbers must arrive in order. */
   async signed<S extends z.ZodType>(post: Post<S>): Promise<z.output<S>> {
-    const body = JSON.stringify(post.body);
-    return this.#send(post, body, await this.#signature(this.#url(post.path).pathname, body));
+    const before = this.#turn;
+    let done = () => {};
+    this.#turn = new Promise((resolve) => (done = resolve));
+    await before;
+    try {
+      const body = post.bytes ?? JSON.stringify(post.body);
+      return await this.#send(post, body, await this.#signature(this.#url(post.path).pathname, body));
+    } finally {
+      done();
+    }
   }
 
   /** What a handshake elsewhere is made with: signed as a request for `path` without a body, and the CA that is believed. */
@@ -67,7 +78,7 @@ export class Link {
   }
 
   /** Under a number of its own. */
-  async #signature(path: string, body: string): Promise<Record<string, string>> {
+  async #signature(path: string, body: string | Uint8Array): Promise<Record<string, string>> {
     const { instanceId, generation } = this.#boot;
     const sequence = await this.#sequence.next();
     return {
@@ -86,7 +97,7 @@ export class Link {
     return new URL(`${this.#boot.url.replace(/\/$/, "")}${path}`);
   }
 
-  async #send<S extends z.ZodType>(post: Post<S>, body: string, extra: Record<string, string>): Promise<z.output<S>> {
+  async #send<S extends z.ZodType>(post: Post<S>, body: string | Uint8Array, extra: Record<string, string>): Promise<z.output<S>> {
     const { status, text } = await this.#exchange(post, body, extra);
     if (status === 401) throw new AppError("unauthorized", `${post.path} was answered with 401`, { reason: "guest.refused", final: true });
     if (status === 403 || status === 410) throw new AppError("forbidden", `${post.path} was answered with ${status}`, { reason: "guest.refused", final: true });
@@ -104,7 +115,7 @@ export class Link {
     throw new AppError("serviceUnavailable", `${post.path} was answered with a message of another form (${where})`);
   }
 
-  async #exchange(post: Pick<Post<z.ZodType>, "path" | "timeoutMs" | "signal">, body: string, extra: Record<string, string>) {
+  async #exchange(post: Pick<Post<z.ZodType>, "path" | "timeoutMs" | "signal">, body: string | Uint8Array, extra: Record<string, string>) {
     const given = new AbortController();
     const ended = new AbortController();
     const giveUp = () => given.abort();
@@ -122,10 +133,10 @@ export class Link {
     }
   }
 
-  #once(url: URL, body: string, extra: Record<string, string>, signal: AbortSignal): Promise<{ status: number; text: string }> {
+  #once(url: URL, body: string | Uint8Array, extra: Record<string, string>, signal: AbortSignal): Promise<{ status: number; text: string }> {
     return new Promise((resolve, reject) => {
-      const bytes = Buffer.from(body);
-      const options = { method: "POST", agent: this.#agent, signal, headers: { "content-type": "application/json", "content-length": bytes.length, ...extra } };
+      const bytes = typeof body === "string" ? Buffer.from(body) : body;
+      const options = { method: "POST", agent: this.#agent, signal, headers: { "content-type": typeof body === "string" ? "application/json" : "application/octet-stream", "content-length": bytes.length, ...extra } };
       const sent = request(url, options, (reply) => {
         const parts: Buffer[] = [];
         let size = 0;

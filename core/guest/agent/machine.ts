@@ -11,6 +11,7 @@ export const MachineFile = z.object({
   engineDirectory: z.string(),
   address: z.string(),
   port: z.number().int().min(1).max(65535),
+  logFile: z.string().exactOptional(),
   engineUser: z.object({ uid: z.number().int().nonnegative(), gid: z.number().int().nonnegative() }).exactOptional(),
 }) satisfies z.ZodType<Machine>;
 
@@ -33,5 +34,6 @@ export const SettingsFile = z
     overrides: OverridesFile.exactOptional(),
     proven: OverridesFile.exactOptional(),
     stopped: z.literal(true).exactOptional(),
+    logs: z.array(z.string()).exactOptional(),
   })
   .nullable() satisfies z.ZodType<Kept | null>;

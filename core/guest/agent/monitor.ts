@@ -5,7 +5,8 @@ import { describe } from "#core/error";
 import { bounded } from "#core/guest/agent/bounded";
 import type { Guard } from "#core/guest/agent/guard";
 import type { ServiceStatus, Supervisor } from "#core/guest/agent/supervisor";
-import type { Inventory, Report } from "#core/guest/protocol";
+import type { Logs } from "#core/guest/agent/logs";
+import type { GuestLog, Inventory, Report } from "#core/guest/protocol";
 import { log } from "#core/log";
 
 const healthEveryMs = 10_000;
@@ -15,24 +16,41 @@ const answerMs = 20_000;
 
 const digest = (inventory: Inventory) => createHash("sha256").update(JSON.stringify(inventory)).digest("hex");
 
+/** What is worth a report of its own: that something is pending, but not how much. */
+const outline = (logs: readonly GuestLog[]) => JSON.stringify(logs.map(({ pending, ...rest }) => ({ ...rest, some: pending > 0 })));
+
+interface Parts {
+  engine: Engine;
+  supervisor: Supervisor;
+  guard: Guard;
+  logs: Logs;
+  clock: Clock;
+  version: string;
+  changed: () => void;
+}
+
 /** Looks at the engine from time to time and knows what the server has not been told yet. */
 export class Monitor {
   readonly #engine: Engine;
   readonly #supervisor: Supervisor;
   readonly #guard: Guard;
+  readonly #logs: Logs;
   readonly #clock: Clock;
   readonly #version: string;
   readonly #changed: () => void;
   #inventory: { value: Inventory; hash: string } | undefined;
   #toldHash: string | undefined;
+  #survey: GuestLog[] = [];
+  #toldLogs = "[]";
   #toldStatus: ServiceStatus | undefined;
   #toldCrashes = 0;
   #toldWrites: Writes = "open";
 
-  constructor(engine: Engine, supervisor: Supervisor, guard: Guard, clock: Clock, version: string, changed: () => void) {
+  constructor({ engine, supervisor, guard, logs, clock, version, changed }: Parts) {
     this.#engine = engine;
     this.#supervisor = supervisor;
     this.#guard = guard;
+    this.#logs = logs;
     this.#clock = clock;
     this.#version = version;
     this.#changed = changed;
@@ -41,7 +59,11 @@ export class Monitor {
   /** Ends with the signal. */
   async run(signal: AbortSignal): Promise<void> {
     await Promise.all([
-      this.#every(healthEveryMs, signal, () => this.#supervisor.check()),
+      this.#every(healthEveryMs, signal, async () => {
+        await this.#supervisor.check();
+        await this.#lookAtLogs();
+        if (outline(this.#survey) !== this.#toldLogs) this.#changed();
+      }),
       this.#guard.run(signal),
       this.#every(inventoryEveryMs, signal, async () => {
         await this.look();
@@ -52,6 +74,7 @@ export class Monitor {
 
   /** Takes stock of what the engine holds; a server that is down holds what it held. Wakes nobody. */
   async look(): Promise<void> {
+    await this.#lookAtLogs();
     if (this.#supervisor.status !== "healthy") return;
     try {
       const answer = await bounded(this.#clock, answerMs, this.#engine.inventory());
@@ -59,6 +82,14 @@ export class Monitor {
       else log.warn("the inventory takes too long");
     } catch (error) {
       log.warn("the inventory could not be taken", { error: describe(error) });
+    }
+  }
+
+  async #lookAtLogs(): Promise<void> {
+    try {
+      this.#survey = await this.#logs.survey();
+    } catch (error) {
+      log.warn("the logs could not be looked at", { error: describe(error) });
     }
   }
 
@@ -72,6 +103,7 @@ export class Monitor {
       engineVersion: this.#engine.version,
       ...(usage && { volumeUsedBytes: usage.usedBytes, volumeTotalBytes: usage.totalBytes }),
       writes,
+      logs: this.#survey,
       ...(news && { inventory: this.#inventory?.value }),
     };
   }
@@ -81,13 +113,14 @@ export class Monitor {
     this.#toldStatus = report.serviceStatus;
     this.#toldCrashes = crashes;
     this.#toldWrites = report.writes ?? "open";
+    this.#toldLogs = outline(report.logs ?? []);
     if (report.inventory) this.#toldHash = digest(report.inventory);
   }
 
   /** True while the server has not heard of the present state. */
   get untold(): boolean {
     const { status, crashes } = this.#supervisor;
-    return status !== this.#toldStatus || crashes > this.#toldCrashes || this.#guard.writes !== this.#toldWrites || this.#inventory?.hash !== this.#toldHash;
+    return status !== this.#toldStatus || crashes > this.#toldCrashes || this.#guard.writes !== this.#toldWrites || this.#inventory?.hash !== this.#toldHash || outline(this.#survey) !== this.#toldLogs;
   }
 
   async #every(ms: number, signal: AbortSignal, work: () => Promise<void>): Promise<void> {

@@ -74,7 +74,7 @@ export class Runner {
     try {
       if (attempts >= attemptCeiling) throw new AppError("instanceFault", `The agent ended ${attempts} times in the middle of this job`, { reason: "job.attempts" });
       await this.#journal.start(id);
-      const work = perform(this.#host, kind, spec);
+      const work = perform(this.#host, kind, spec, id);
       const done = await bounded(this.#clock, deadlineMs, work);
       if (done) return { id, ok: true, ...(done.value && { result: done.value }) };
       throw new AppError("serviceUnavailable", "The job took longer than 15 minutes", { reason: "job.deadline" });
