@@ -15,7 +15,8 @@ const Create = z.object({
     name: nes,
     datastore: z.looseObject({ type: nes, version: nes }),
     instances: z.array(z.object(member)),
-    locality: z.enum(["affinity", "anti-affinity"]).optional(),
+    // Which there are is asked after whether the datastore forms clusters at all, as upstream does.
+    locality: z.string().optional(),
     extended_properties: z
       .looseObject({ num_configsvr: count, num_mongos: count, configsvr_volume_size: count, configsvr_volume_type: nes.optional(), mongos_volume_size: count, mongos_volume_type: nes.optional() })
       .optional(),

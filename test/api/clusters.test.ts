@@ -16,7 +16,7 @@ test.each<[string, unknown, number]>([
   ["half a datastore", { cluster: { ...good, datastore: { type: "postgresql" } } }, 400],
   ["no members", { cluster: { ...good, instances: undefined } }, 400],
   ["a member without flavor", { cluster: { ...good, instances: [{ volume: { size: 1 } }] } }, 400],
-  ["a locality that is none", { cluster: { ...good, locality: "near" } }, 400],
+  ["a locality that is no text", { cluster: { ...good, locality: 5 } }, 400],
   ["an unknown datastore", { cluster: { ...good, datastore: { type: "galera", version: "1" } } }, 404],
   ["an unknown version", { cluster: { ...good, datastore: { type: "postgresql", version: "9" } } }, 400],
   ["no envelope", good, 400],

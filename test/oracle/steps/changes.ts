@@ -1,3 +1,4 @@
+import { imageId } from "#test/oracle/catalogue";
 import { bodies, everyone, type Step } from "#test/oracle/step";
 
 const unknown = "11111111-2222-4333-8444-555555555555";
@@ -69,7 +70,9 @@ export const changes: Step[] = [
     [who, "POST /mgmt/instances/{two}/action", { unknown: {} }] as Step,
   ]),
   ...bodies("admin", "POST /mgmt/instances/{two}/action", [{}, { stop: {}, reboot: {} }, { stop: 1 }, { reboot: null }, { rebuild: {} }, { rebuild: { image_id: "x" } }, { migrate: null }, { "reset-task-status": null }, { "reset-task-status": {} }]),
-  ...bodies("admin", "POST /mgmt/instances/{two}/action", [{ stop: {} }, { reboot: {} }, { migrate: {} }]),
+  // Once stopped or rebooted the reference's fake guest never comes back, so these are asked of nobody.
+  ...bodies("admin", `POST /mgmt/instances/${unknown}/action`, [{ stop: {} }, { migrate: {} }, { rebuild: { image_id: imageId } }]),
+  ...everyone(["admin", "member"], [`GET /mgmt/instances/${unknown}/diagnostics`, `GET /mgmt/instances/${unknown}/hwinfo`, `GET /mgmt/instances/${unknown}/rpc_ping`]),
   ["member", "GET /instances/{two}"],
   ["admin", "POST /instances/{two}/action", { restart: {} }, hold],
   ["admin", "POST /mgmt/instances/{two}/action", { "reset-task-status": {} }, hold],
