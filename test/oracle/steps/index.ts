@@ -5,8 +5,9 @@ import { changes } from "#test/oracle/steps/changes";
 import { creation } from "#test/oracle/steps/creation";
 import { end } from "#test/oracle/steps/end";
 import { lists } from "#test/oracle/steps/lists";
+import { modules } from "#test/oracle/steps/modules";
 import { protocol } from "#test/oracle/steps/protocol";
 import { quotas } from "#test/oracle/steps/quotas";
 
 /** The life of two servers, in this order. */
-export const life: Record<string, Step[]> = { protocol, catalogue, creation, lists, accounts, changes, quotas, end };
+export const life: Record<string, Step[]> = { protocol, catalogue, creation, lists, accounts, modules, changes, quotas, end };
