@@ -13,8 +13,8 @@ const bit = z.int().min(0).max(1).transform(Boolean);
 /** Longer than any contents that are accepted, in base64. */
 const contents = z.string().min(1).max(64 * 1024);
 const fields = {
-  description: nes.nullish(),
-  datastore: z.strictObject({ type: nes.optional(), version: nes.optional() }).optional(),
+  description: nes.optional(),
+  datastore: z.object({ type: nes.optional(), version: nes.optional() }).optional(),
   auto_apply: bit.optional(),
   all_tenants: bit.optional(),
   visible: bit.optional(),

@@ -37,5 +37,9 @@ export const allowances: Allowance[] = [
   { asked: /instances\/\{/, at: /^body\.instance\.volume\.used(_percent)?$/, change: /^(null|nothing) -> /, why: "§2.2: the fake guest does not tell it" },
   { asked: /instances(\/\{two\}| |\/detail)/, at: /\.(operating_status|service_status)$/, change: /^"ERROR" -> "HEALTHY"$/, why: "after a reset our guests are asked at once, the reference's never again" },
   { asked: /instances(\/\{two\}| |\/detail|\?)/, at: /\.fault$/, change: /^nothing -> /, why: "an operation that a reset has stopped says so in the fault" },
+  { asked: /admin: GET \/modules(\.json|\?datastore=(all|postgresql))? /, at: /^(status|body\..*)$/, change: /^500 -> 200$|nothing/, why: "upstream's list for administrators ends in an error of its own" },
+  { asked: /GET \/modules\/\{/, at: /^body\.module\.instance_count$/, change: /^2 -> \d$/, why: "§2.8: upstream counts the parts of a pair" },
+  { asked: /POST \/instances\/\{one\}\/modules (\{\}|\{"modules":\{\}\})$/, at: /^(status|body\..*)$/, change: /^200 -> 400$|nothing/, why: "§2.0: a body without its list is a mistake" },
+  { asked: /POST \/instances\/\{one\}\/modules /, at: /^body\.modules\.length$/, change: /^0 -> 1$/, why: "the fake guest tells nothing of modules" },
   { asked: /deleted=true/, at: /\.(datastore|server|volume|server_id|volume_id)\b/, why: "upstream forgets datastore, server and volume of what is deleted" },
 ];

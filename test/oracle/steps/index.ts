@@ -6,8 +6,9 @@ import { creation } from "#test/oracle/steps/creation";
 import { end } from "#test/oracle/steps/end";
 import { management } from "#test/oracle/steps/management";
 import { lists } from "#test/oracle/steps/lists";
+import { modules } from "#test/oracle/steps/modules";
 import { protocol } from "#test/oracle/steps/protocol";
 import { quotas } from "#test/oracle/steps/quotas";
 
 /** The life of two servers, in this order. */
-export const life: Record<string, Step[]> = { protocol, catalogue, creation, lists, accounts, changes, quotas, management, end };
+export const life: Record<string, Step[]> = { protocol, catalogue, creation, lists, accounts, modules, changes, quotas, management, end };
