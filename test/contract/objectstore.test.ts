@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { readdir, rm } from "node:fs/promises";
+import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { describe, expect, test, onTestFinished } from "vitest";
 import { createFakeObjects, createLocalObjects } from "#core/driver/index";
 import type { Container, ObjectStore } from "#core/driver/objectstore";
@@ -126,8 +127,10 @@ describe("the directory", () => {
     const files = async () => (await readdir(root, { recursive: true, withFileTypes: true })).filter((one) => one.isFile()).length;
     await store.put(box, "a/stays", of("x"), {}, call);
     await store.put(box, "a/goes", of("x"), { expiresAt: new Date(clock.now().getTime() + 1000) }, call);
+    await mkdir(join(root, "drafts"), { recursive: true });
+    await writeFile(join(root, "drafts", "half"), "x");
     clock.advance(1000);
-    await store.sweep();
+    await store.sweep({ drafts: true });
     expect([await files(), (await store.list(box, { limit: 10 }, call))?.length]).toEqual([1, 1]);
   });
 
@@ -143,6 +146,21 @@ describe("the directory", () => {
     const { store } = await local(movableClock());
     for (const name of ["", "x".repeat(1025), "x".repeat(300)]) await expect(store.put(box, name, of("x"), {}, call)).rejects.toMatchObject({ code: "badRequest", reason: "object.name" });
     for (const name of ["", "a/b", "x".repeat(257)]) await expect(store.put({ projectId: "p", name }, "a", of("x"), {}, call)).rejects.toMatchObject({ reason: "container.name" });
+  });
+
+  test("a content that is given up, begun or not, keeps no file open", async () => {
+    const { store } = await local(movableClock());
+    await store.put(box, "a", of("x".repeat(200_000)), {}, call);
+    const open = async () => (await readdir("/proc/self/fd")).length;
+    const before = await open();
+    for (const pieces of [0, 1]) {
+      for (let count = 0; count < 20; count++) {
+        const content = (await store.get(box, "a", call))?.content[Symbol.asyncIterator]();
+        if (pieces > 0) await content?.next();
+        await content?.return?.();
+      }
+    }
+    expect(await open()).toBeLessThan(before + 10);
   });
 
   test("500 MB come and go in the memory of a few pieces", async () => {

@@ -113,17 +113,31 @@ function parsed(text: string): unknown {
   }
 }
 
-/** The content, piece by piece; closes the file at its end, and also when it is given up. */
-export async function* contentOf(file: FileHandle, bytes: number, range: ByteRange = { from: 0, to: bytes - 1 }): AsyncGenerator<Uint8Array> {
-  try {
-    const end = Math.min(range.to + 1, bytes);
-    for (let at = range.from; at < end; ) {
-      const { buffer, bytesRead } = await file.read(Buffer.alloc(Math.min(chunkBytes, end - at)), 0, undefined, at);
-      if (bytesRead === 0) throw damaged();
-      at += bytesRead;
-      yield buffer.subarray(0, bytesRead);
-    }
-  } finally {
+/** The content, piece by piece; closes the file at its end, and also when it is given up, begun or not. */
+export function contentOf(file: FileHandle, bytes: number, range: ByteRange = { from: 0, to: bytes - 1 }): AsyncIterableIterator<Uint8Array> {
+  const end = Math.min(range.to + 1, bytes);
+  let at = range.from;
+  // A generator that was never asked for its first piece would not run to its `finally`.
+  const close = async () => {
     await file.close();
-  }
+    return { done: true, value: undefined } as const;
+  };
+  return {
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+    async next() {
+      if (at >= end) return close();
+      try {
+        const { buffer, bytesRead } = await file.read(Buffer.alloc(Math.min(chunkBytes, end - at)), 0, undefined, at);
+        if (bytesRead === 0) throw damaged();
+        at += bytesRead;
+        return { done: false, value: buffer.subarray(0, bytesRead) };
+      } catch (error) {
+        await close();
+        throw error;
+      }
+    },
+    return: close,
+  };
 }

@@ -17,7 +17,7 @@ const answerMs = 20_000;
 const digest = (inventory: Inventory) => createHash("sha256").update(JSON.stringify(inventory)).digest("hex");
 
 /** What is worth a report of its own: that something is pending, but not how much. */
-const outline = (logs: readonly GuestLog[]) => JSON.stringify(logs.map(({ pending, ...rest }) => ({ ...rest, some: pending > 0 })));
+const outline = (logs: readonly GuestLog[] = []) => JSON.stringify(logs.map(({ pending, ...rest }) => ({ ...rest, some: pending > 0 })));
 
 interface Parts {
   engine: Engine;
@@ -40,7 +40,8 @@ export class Monitor {
   readonly #changed: () => void;
   #inventory: { value: Inventory; hash: string } | undefined;
   #toldHash: string | undefined;
-  #survey: GuestLog[] = [];
+  /** Undefined = not looked yet. */
+  #survey: GuestLog[] | undefined;
   #toldLogs = "[]";
   #toldStatus: ServiceStatus | undefined;
   #toldCrashes = 0;
@@ -103,7 +104,7 @@ export class Monitor {
       engineVersion: this.#engine.version,
       ...(usage && { volumeUsedBytes: usage.usedBytes, volumeTotalBytes: usage.totalBytes }),
       writes,
-      logs: this.#survey,
+      ...(this.#survey && { logs: this.#survey }),
       ...(news && { inventory: this.#inventory?.value }),
     };
   }
@@ -113,7 +114,7 @@ export class Monitor {
     this.#toldStatus = report.serviceStatus;
     this.#toldCrashes = crashes;
     this.#toldWrites = report.writes ?? "open";
-    this.#toldLogs = outline(report.logs ?? []);
+    this.#toldLogs = outline(report.logs);
     if (report.inventory) this.#toldHash = digest(report.inventory);
   }
 
