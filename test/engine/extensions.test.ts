@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { crashOnce } from "#core/failpoint";
 import { scramVerifier } from "#core/guest/scram";
 import { refusal, startedEngine, type Rig } from "#test/support/engine";
 
@@ -84,6 +85,22 @@ describe.each(["16", "17", "18"])("PostgreSQL %s", (major) => {
     await ann`drop type public.citext`;
     // The agent's session left nothing behind that a tenant could take up.
     expect(await refusal(rig.connect("root", "r00t", "app")`set role os_admin`)).toBe("42501");
+  });
+
+  test("a crash between two databases is made good by doing it again, and by taking it away", async () => {
+    const contents = "extension=unaccent";
+    for (const again of [() => apply(one, contents), () => remove(one)]) {
+      await remove(one);
+      const disarm = crashOnce("postgresql.extensions");
+      await expect(apply(one, contents)).rejects.toThrow(/crashed/);
+      disarm();
+      expect([await present(), await present("it's \"odd\"")]).toEqual([["unaccent of coffer_owner"], []]);
+      await again();
+    }
+    expect(await present()).toEqual([]);
+    await apply(one, contents);
+    expect([await present(), await present("it's \"odd\"")]).toEqual([["unaccent of coffer_owner"], ["unaccent of coffer_owner"]]);
+    await remove(one);
   });
 
   test("a lock that a tenant holds is not awaited for ever", async () => {

@@ -117,6 +117,23 @@ test.each([
   expect(rig.sockets.counts.posts - before).toBe(rings);
 });
 
+test("a job that may not be fetched yet rings nobody until its time has come", async () => {
+  const one = await guest();
+  const id = connectionId();
+  await connect(id, one.signed(1));
+  await rig.db.owner`update instance set service_status = 'healthy' where id = ${one.instanceId}`;
+  await rig.job(one, "restart", {});
+  await rig.db.owner`update guest_job set not_before = ${new Date(clock.now().getTime() + 60_000)} where instance_id = ${one.instanceId}`;
+  const rings = async () => {
+    const before = rig.sockets.counts.posts;
+    await say(id);
+    return rig.sockets.counts.posts - before;
+  };
+  expect(await rings()).toBe(0);
+  clock.advance(60_000);
+  expect(await rings()).toBe(1);
+});
+
 test("a connection that the gateway does not know is forgotten, but not while its handshake may be under way", async () => {
   const one = await guest();
   const id = connectionId();
