@@ -5,7 +5,7 @@ import { like, nobody, startApi, type Api } from "#test/api/rig";
 let api: Api;
 let id: string;
 beforeAll(async () => {
-  api = await startApi({ settings: { COFFER_GUEST_WAIT_MS: "300" } });
+  api = await startApi({ settings: { COFFER_GUEST_WAIT_MS: "3000" } });
 });
 beforeEach(async () => {
   api.sleep(false);
