@@ -6,7 +6,7 @@ import { expect, test } from "vitest";
  * The arrows between rooms. A file is judged by the first rule whose `from` matches it: what it
  * imports of ours must match one of `to`. Types count as well: an arrow is an arrow.
  */
-const shared = /^#core\/(actor|context|config|log|clock|error|id|failpoint|pki|lock)$/;
+const shared = /^#core\/(actor|context|config|log|clock|error|id|failpoint|pki|lock|seal)$/;
 const rules: { from: RegExp; to: RegExp[] }[] = [
   { from: /\.sql\.ts$/, to: [/\.sql$/, /^#core\/(db\/columns|id|instance\/status|guest\/protocol|parameter\/fact)$/] },
   { from: /^core\/(context|log)\.ts$/, to: [shared, /^#core\/db\/index$/] },
@@ -25,17 +25,20 @@ const rules: { from: RegExp; to: RegExp[] }[] = [
   { from: /^core\/workflow\//, to: [shared, /^#core\/workflow\//, /^#core\/(db|operation|instance|datastore|flavor|quota)\//, /^#core\/driver\/(resource|compute|volume|network|ensure)$/, /^#core\/guest\/(client|protocol|(guest|doorbell)\.sql)$/] },
   { from: /^core\/(datastore|flavor|quota|operation)\//, to: [shared, /^#core\/db\//, /^#core\/(datastore|flavor|quota|operation|parameter)\//] },
   { from: /^core\/configuration\//, to: [shared, /^#core\/(db|configuration|instance|datastore|parameter)\//, /^#core\/guest\/client$/] },
+  { from: /^core\/secret\//, to: [shared, /^#core\/secret\//] },
+  { from: /^core\/ssl\//, to: [shared, /^#core\/(db|ssl|instance)\//, /^#core\/secret\/store$/, /^#core\/guest\/(client|protocol)$/] },
   { from: /^core\/instance\//, to: [shared, /^#core\/(db|instance|datastore|flavor|quota|operation|parameter)\//, /^#core\/configuration\/configuration\.sql$/, /^#core\/guest\/(client|protocol|scram)$/] },
   { from: /^functions\/(api|guest|doorbell|queue|workflow|cron|migrate)\/index\.ts$/, to: [shared, /^#functions\/aws\//, /^#functions\/(api|guest)\/app$/, /^#functions\/(queue\/operations|doorbell\/handler|workflow\/(step|task)|cron\/sweep)$/, /^#core\/(identity\/keystone|db\/migrate)$/] },
   { from: /^functions\/aws\/stack\//, to: [shared, /^#functions\/aws\/(stack\/[a-z]+|environment)$/, /^#core\/workflow\/(asl|context|index)$/] },
   { from: /^functions\/aws\//, to: [shared, /^#functions\/(aws\/.*|queue\/publisher)$/, /^#core\/(db|operation)\//, /^#core\/(guest\/(client|doorbell)|workflow\/(context|run))$/] },
-  { from: /^functions\/api\//, to: [shared, /^#functions\/api\//, /^#core\/(db|instance|configuration|datastore|flavor|parameter|quota|operation)\//, /^#core\/guest\/client$/] },
+  { from: /^functions\/api\//, to: [shared, /^#functions\/api\//, /^#core\/(db|instance|configuration|datastore|flavor|parameter|quota|operation|ssl)\//, /^#core\/(guest\/client|secret\/store)$/] },
   { from: /^functions\/guest\//, to: [shared, /^#functions\/guest\//, /^#core\/db\/index$/, /^#core\/guest\/(server|protocol|client|doorbell)$/] },
   { from: /^functions\/doorbell\//, to: [shared, /^#core\/db\/index$/, /^#core\/guest\/(server|protocol|client|doorbell)$/] },
   { from: /^functions\/queue\//, to: [shared, /^#core\/(db\/outbox|operation\/.*|workflow\/run)$/] },
   { from: /^functions\/(workflow|cron)\//, to: [shared, /^#core\/(db|workflow|operation|instance)\//, /^#core\/driver\/(index|compute)$/, /^#core\/guest\/doorbell$/] },
   { from: /^functions\/agent\//, to: [shared, /^#functions\/agent\//, /^#core\/guest\/(agent\/|protocol)/, /^#core\/engine\//] },
   { from: /^functions\/identity\//, to: [shared, /^#functions\/identity\//, /^#core\/(db|identity)\//] },
+  { from: /^functions\/keymanager\//, to: [shared, /^#functions\/keymanager\//, /^#core\/(db\/(index|columns)|secret\/store)$/] },
   { from: /^functions\/node\//, to: [shared, /^#functions\/(node\/.*|guest\/app)$/] },
   { from: /^functions\/server\//, to: [/^#(core|functions\/(?!local\/|identity\/))/] },
   { from: /^functions\/local\//, to: [/^#/] },

@@ -1,4 +1,4 @@
-import type { Inventory, JobSpec } from "#core/guest/protocol";
+import type { Inventory, JobSpec, TlsBundle, TlsMode } from "#core/guest/protocol";
 import type { Overrides } from "#core/parameter/fact";
 
 /** The machine an agent finds itself on; written by whoever started the agent. */
@@ -27,6 +27,8 @@ export interface Settings {
   cidrs: string[] | null;
   /** What a configuration group sets instead of what the size would; absent = nothing. */
   overrides?: Overrides;
+  /** What is demanded of those who connect; absent = TLS is offered. */
+  tlsMode?: TlsMode;
 }
 
 /** Bytes. */
@@ -69,8 +71,11 @@ export interface Engine {
   check(settings: Settings): Promise<void>;
   /** Checks these settings and puts them in force as far as that is possible without a restart; the names of those that wait for one. */
   applyConfiguration(settings: Settings): Promise<string[]>;
-  /** Puts the certificate and its key in force, without restart where the engine can. PEM. */
-  installCertificate(certificate: string, key: string, ca: string): Promise<void>;
+  /**
+   * Puts a certificate with its key in force, and what the settings demand of those who connect; without restart where the engine
+   * can. Sessions that would no longer be let in end. In mode `mtls` a client's certificate must come from a CA of `ca`.
+   */
+  applyTls(settings: Settings, tls: TlsBundle): Promise<void>;
   health(): Promise<Health>;
   /** Resolves when the server process ends, however it ends. */
   exited(): Promise<void>;

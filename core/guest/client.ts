@@ -73,6 +73,12 @@ export async function awaitJob(jobId: string, timeoutMs: number): Promise<JobSta
   }
 }
 
+/** The key for what is confided to the guest; undefined while none was reported. */
+export async function sealingKeyOf(instanceId: string): Promise<string | undefined> {
+  const [row] = await read((tx) => tx.select({ key: guest.sealingKey }).from(guest).where(eq(guest.instanceId, instanceId)));
+  return row?.key ?? undefined;
+}
+
 const empty: Inventory = { databases: [], users: [] };
 
 /** What the guest last reported. */
@@ -119,6 +125,7 @@ function fold(before: Inventory, kind: JobKind, raw: Record<string, unknown>): I
     case "delete_database": {
       const { name } = jobs.delete_database.parse(raw);
       return {
+        ...before,
         databases: before.databases.filter((one) => one.name !== name),
         users: before.users.map((one) => ({ ...one, databases: one.databases.filter((other) => other !== name) })),
       };
@@ -152,6 +159,7 @@ function fold(before: Inventory, kind: JobKind, raw: Record<string, unknown>): I
     case "apply_configuration":
     case "grow_volume":
     case "access":
+    case "tls":
     case "change_passwords":
     case "enable_root":
     case "disable_root":

@@ -9,6 +9,7 @@ import { AppError, badRequest, describe } from "#core/error";
 import type { Doorbell } from "#core/guest/client";
 import { isUuid, systemRandom, type Random } from "#core/id";
 import { log } from "#core/log";
+import type { SecretStore } from "#core/secret/store";
 import { sql } from "drizzle-orm";
 import { readBody } from "#functions/api/body";
 import type { UserActor } from "#functions/api/call";
@@ -27,6 +28,8 @@ export interface ApiDeps {
   verifier: { verify(token: string): Promise<UserActor | undefined>; authUrl: string };
   publisher: Publisher;
   doorbell: Doorbell;
+  /** Where projects keep certificates; absent where there is none. */
+  secrets?: SecretStore;
   config: Config;
   clock?: Clock;
   random?: Random;
@@ -123,6 +126,8 @@ export function createApp(deps: ApiDeps): Hono {
         body: await bodyOf(request, key, route),
         config,
         reach: { doorbell: deps.doorbell, waitMs: config.COFFER_GUEST_WAIT_MS },
+        ...(deps.secrets && { secrets: deps.secrets }),
+        token: request.headers.get("x-auth-token") ?? "",
         links: new Links(request, actor.projectId, publicEndpoint),
         now: clock.now(),
         rates,

@@ -1,6 +1,7 @@
 import type { Actor } from "#core/actor";
 import type { Config } from "#core/config";
 import type { Reach } from "#core/instance/index";
+import type { SecretStore } from "#core/secret/store";
 import type { Links } from "#functions/api/links";
 import type { RateLimiter } from "#functions/api/rate";
 
@@ -15,6 +16,10 @@ export interface Call {
   body: unknown;
   config: Config;
   reach: Reach;
+  /** Absent where no key manager is told of. */
+  secrets?: SecretStore;
+  /** Of the one who asks: what is read for him elsewhere is read as him. */
+  token: string;
   links: Links;
   now: Date;
   rates: RateLimiter;

@@ -6,6 +6,8 @@ export interface CatalogueOptions {
   publicUrl: string;
   /** Endpoint of service type `database` for a project. */
   databaseUrl: (projectId: string) => string;
+  /** Endpoint of service type `key-manager`. */
+  keyManagerUrl: string;
   region: string;
 }
 
@@ -34,11 +36,11 @@ export async function catalogueOf(options: CatalogueOptions, projectId: string):
 
 /** `projectId` may be the placeholder `%(project_id)s` that endpoint lists show. */
 export function endpointsOf(
-  { publicUrl, databaseUrl, region }: CatalogueOptions,
+  { publicUrl, databaseUrl, keyManagerUrl, region }: CatalogueOptions,
   { id, type }: Pick<ServiceRow, "id" | "type">,
   projectId: string,
 ): Endpoint[] {
-  const url = type === "database" ? databaseUrl(projectId) : publicUrl;
+  const url = type === "database" ? databaseUrl(projectId) : type === "key-manager" ? keyManagerUrl : publicUrl;
   return INTERFACES.map((kind) => ({
     // Computed, so that it stays the same without being stored.
     id: createHash("sha256").update(`${id}:${kind}`).digest("hex").slice(0, 32),

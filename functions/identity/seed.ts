@@ -21,6 +21,7 @@ const ROLES = ["admin", "member", "reader"] as const;
 const SERVICES = [
   { type: "identity", name: "keystone" },
   { type: "database", name: "trove" },
+  { type: "key-manager", name: "barbican" },
 ];
 
 /** Keystone's form of an id. */

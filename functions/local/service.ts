@@ -9,12 +9,14 @@ import { createLocalCloud } from "#core/driver/index";
 import { createTokenVerifier } from "#core/identity/keystone";
 import { localFlavors, seedCatalogue } from "#core/instance/catalogue";
 import { log } from "#core/log";
+import { barbican } from "#core/secret/barbican";
 import { Runner } from "#core/workflow/run";
 import { releaseLeases } from "#core/workflow/step";
 import { createApp } from "#functions/api/app";
 import { createSweep } from "#functions/cron/sweep";
 import { HeldRequests } from "#functions/guest/hold";
 import { createIdentity, seedIdentity } from "#functions/identity/index";
+import { createKeyManager } from "#functions/keymanager/index";
 import { banner } from "#functions/local/banner";
 import { writeClouds } from "#functions/local/clouds";
 import { DEFAULT_VERSION, embeddedEngines } from "#functions/local/catalogue";
@@ -63,6 +65,7 @@ export async function startService({ settings, config, source, build }: ServiceO
     const api = await listen({ port: settings.port, fetch: (request, env) => answer(request, env), setting: "COFFER_PORT" });
     undo.push(api.close);
     const url = `http://127.0.0.1:${api.port}`;
+    const keyManagerUrl = `${url}/key-manager`;
 
     const engines = embeddedEngines(source);
     const places = await findPlaces(settings.home, secrets.installation, engines);
@@ -97,6 +100,7 @@ export async function startService({ settings, config, source, build }: ServiceO
     const identity = createIdentity({
       db,
       publicUrl: `${url}/identity`,
+      keyManagerUrl,
       databaseUrl: (projectId) => `${url}/v1.0/${projectId}`,
       signingKey: Buffer.from(secrets.signingKey, "hex"),
       clock: systemClock,
@@ -172,15 +176,18 @@ export async function startService({ settings, config, source, build }: ServiceO
       projectDomainName: "Default",
       clock: systemClock,
     });
+    const verify = (token: string) => verifier.verify(token);
+    const keyManager = createKeyManager({ db: app, verify, publicUrl: keyManagerUrl, rootKey: Buffer.from(secrets.rootKey, "hex"), clock: systemClock });
     const troveApp = createApp({
       db: app,
-      verifier: { verify: (token) => verifier.verify(token), authUrl: `${url}/identity/v3` },
+      verifier: { verify, authUrl: `${url}/identity/v3` },
+      secrets: barbican({ url: keyManagerUrl, clock: systemClock }),
       publisher,
       doorbell: held,
       config,
     });
-    answer = (request, env) =>
-      /^\/identity(\/|$)/.test(new URL(request.url).pathname) ? identity.fetch(request, env) : troveApp.fetch(request, env);
+    const rooms = new Map([["identity", identity], ["key-manager", keyManager]]);
+    answer = (request, env) => (rooms.get(new URL(request.url).pathname.split("/")[1] ?? "") ?? troveApp).fetch(request, env);
 
     await cloud.start();
     const sweep = every(SWEEP_SECONDS, "sweep", createSweep({ db, publisher, executions: runner, workshop }));

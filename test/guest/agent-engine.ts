@@ -1,5 +1,5 @@
 import type { Engine, Health, Settings, Usage, Writes } from "#core/engine/engine";
-import type { Inventory, JobSpec } from "#core/guest/protocol";
+import type { Inventory, JobSpec, TlsBundle } from "#core/guest/protocol";
 
 /** A machine's disk and processes: what stays when an agent goes. */
 export class World {
@@ -104,9 +104,11 @@ export class MemoryEngine implements Engine {
     this.#world.settings = settings;
     return Object.keys(settings.overrides ?? {}).filter((name) => name.startsWith("static"));
   }
-  async installCertificate(certificate: string) {
-    await this.#world.enter("installCertificate");
+  async applyTls(settings: Settings, { certificate }: TlsBundle) {
+    await this.#world.enter("applyTls");
+    if (certificate === "unusable") throw new Error("the server does not take it");
     this.#world.certificate = certificate;
+    this.#world.settings = settings;
   }
   async health(): Promise<Health> {
     return this.#world.isRunning ? "healthy" : "crashed";

@@ -1,5 +1,6 @@
 import * as z from "zod";
 import type { Machine, Settings } from "#core/engine/engine";
+import { tlsModes } from "#core/guest/protocol";
 import type { Overrides } from "#core/parameter/fact";
 
 /** `machine.json`, as whoever starts the agent writes it. */
@@ -30,5 +31,6 @@ export const SettingsFile = z
     cidrs: z.array(z.string()).nullable(),
     overrides: OverridesFile.exactOptional(),
     proven: OverridesFile.exactOptional(),
+    tlsMode: z.enum(tlsModes).exactOptional(),
   })
   .nullable() satisfies z.ZodType<Kept | null>;

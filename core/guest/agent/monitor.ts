@@ -3,7 +3,9 @@ import type { Clock } from "#core/clock";
 import type { Engine, Writes } from "#core/engine/engine";
 import { describe } from "#core/error";
 import { bounded } from "#core/guest/agent/bounded";
+import type { Certificates } from "#core/guest/agent/certificates";
 import type { Guard } from "#core/guest/agent/guard";
+import type { Keys } from "#core/guest/agent/keys";
 import type { ServiceStatus, Supervisor } from "#core/guest/agent/supervisor";
 import type { Inventory, Report } from "#core/guest/protocol";
 import { log } from "#core/log";
@@ -15,11 +17,18 @@ const answerMs = 20_000;
 
 const digest = (inventory: Inventory) => createHash("sha256").update(JSON.stringify(inventory)).digest("hex");
 
+/** What the agent has to tell of itself. */
+interface Own {
+  keys: Pick<Keys, "sealingKey">;
+  certificates: Pick<Certificates, "certificate">;
+}
+
 /** Looks at the engine from time to time and knows what the server has not been told yet. */
 export class Monitor {
   readonly #engine: Engine;
   readonly #supervisor: Supervisor;
   readonly #guard: Guard;
+  readonly #own: Own;
   readonly #clock: Clock;
   readonly #version: string;
   readonly #changed: () => void;
@@ -29,10 +38,11 @@ export class Monitor {
   #toldCrashes = 0;
   #toldWrites: Writes = "open";
 
-  constructor(engine: Engine, supervisor: Supervisor, guard: Guard, clock: Clock, version: string, changed: () => void) {
+  constructor(engine: Engine, supervisor: Supervisor, guard: Guard, own: Own, clock: Clock, version: string, changed: () => void) {
     this.#engine = engine;
     this.#supervisor = supervisor;
     this.#guard = guard;
+    this.#own = own;
     this.#clock = clock;
     this.#version = version;
     this.#changed = changed;
@@ -55,7 +65,9 @@ export class Monitor {
     if (this.#supervisor.status !== "healthy") return;
     try {
       const answer = await bounded(this.#clock, answerMs, this.#engine.inventory());
-      if (answer) this.#inventory = { value: answer.value, hash: digest(answer.value) };
+      const { certificate } = this.#own.certificates;
+      const value = answer && { ...answer.value, ...(certificate !== undefined && { certificate }) };
+      if (value) this.#inventory = { value, hash: digest(value) };
       else log.warn("the inventory takes too long");
     } catch (error) {
       log.warn("the inventory could not be taken", { error: describe(error) });
@@ -72,6 +84,7 @@ export class Monitor {
       engineVersion: this.#engine.version,
       ...(usage && { volumeUsedBytes: usage.usedBytes, volumeTotalBytes: usage.totalBytes }),
       writes,
+      sealingKey: this.#own.keys.sealingKey,
       ...(news && { inventory: this.#inventory?.value }),
     };
   }
