@@ -17,15 +17,16 @@ export function sealingKey(text: string): KeyObject {
   throw badRequest("sealingKey: must be an X25519 key (SPKI DER, base64).", { reason: "guest.key" });
 }
 
-const derive = (secret: Buffer, ephemeral: KeyObject, recipient: KeyObject) =>
-  Buffer.from(hkdfSync("sha256", secret, Buffer.concat([spki(ephemeral), spki(recipient)]), "coffer seal v1", 32));
+/** Over the ephemeral key as it was written down: another spelling of the same key does not open. */
+const derive = (secret: Buffer, ephemeral: Buffer, recipient: KeyObject) =>
+  Buffer.from(hkdfSync("sha256", secret, Buffer.concat([ephemeral, spki(recipient)]), "coffer seal v1", 32));
 
 /** base64. `recipient` is the public half, SPKI DER in base64. */
 export function seal(recipient: string, bound: string, text: string): string {
   const to = sealingKey(recipient);
   const { publicKey, privateKey } = generateKeyPairSync("x25519");
   const nonce = randomBytes(12);
-  const cipher = createCipheriv("aes-256-gcm", derive(diffieHellman({ privateKey, publicKey: to }), publicKey, to), nonce);
+  const cipher = createCipheriv("aes-256-gcm", derive(diffieHellman({ privateKey, publicKey: to }), spki(publicKey), to), nonce);
   cipher.setAAD(Buffer.from(bound));
   const body = Buffer.concat([cipher.update(text, "utf8"), cipher.final()]);
   return Buffer.concat([spki(publicKey), nonce, cipher.getAuthTag(), body]).toString("base64");
@@ -38,10 +39,11 @@ const keyBytes = 44;
 export function unseal(privateKey: KeyObject, bound: string, sealed: string): string {
   const bytes = Buffer.from(sealed, "base64");
   try {
-    const ephemeral = createPublicKey({ key: bytes.subarray(0, keyBytes), format: "der", type: "spki" });
+    const ephemeral = bytes.subarray(0, keyBytes);
+    const publicKey = createPublicKey({ key: ephemeral, format: "der", type: "spki" });
     const recipient = createPublicKey(privateKey);
     const nonce = bytes.subarray(keyBytes, keyBytes + 12);
-    const decipher = createDecipheriv("aes-256-gcm", derive(diffieHellman({ privateKey, publicKey: ephemeral }), ephemeral, recipient), nonce);
+    const decipher = createDecipheriv("aes-256-gcm", derive(diffieHellman({ privateKey, publicKey }), ephemeral, recipient), nonce);
     decipher.setAAD(Buffer.from(bound));
     decipher.setAuthTag(bytes.subarray(keyBytes + 12, keyBytes + 28));
     return Buffer.concat([decipher.update(bytes.subarray(keyBytes + 28)), decipher.final()]).toString("utf8");

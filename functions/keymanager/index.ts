@@ -50,7 +50,8 @@ const Page = z.object({ limit: z.coerce.number().int().min(1).max(100).default(1
 export function createKeyManager(options: KeyManagerOptions): Hono {
   const root = options.publicUrl.replace(/\/+$/, "");
   const vault = new Vault(options.rootKey);
-  const app = new Hono().basePath(new URL(root).pathname);
+  // Clients ask for the root with and without a slash at its end.
+  const app = new Hono({ strict: false }).basePath(new URL(root).pathname);
   app.onError((error, c) => {
     const status = error instanceof AppError ? (statuses[error.code] ?? 500) : 500;
     if (status === 500) log.error("key manager request failed", { path: c.req.path, error: describe(error) });
@@ -66,13 +67,11 @@ export function createKeyManager(options: KeyManagerOptions): Hono {
   app.use("/v1/*", async (c, next) => {
     const token = c.req.header("x-auth-token");
     const actor = token ? await options.verify(token) : undefined;
-    if (!actor) return fault(c, 401, "The request you have made requires authentication.");
+    if (!actor) throw new AppError("unauthorized", "The request you have made requires authentication.");
     const requestId = `req-${systemRandom.uuid()}`;
     await enter({ db: options.db, actor, clock: options.clock, requestId }, next);
     c.header("x-openstack-request-id", requestId);
   });
-
-  app.get("/v1/", (c) => c.json({ version }));
 
   app.post("/v1/secrets", async (c) => {
     const wish = await bodyOf(c, Store);
