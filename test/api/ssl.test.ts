@@ -20,7 +20,7 @@ beforeAll(async () => {
   let answer: (request: Request) => Response | Promise<Response> = () => new Response(null, { status: 503 });
   const { server, port } = await listen((request) => answer(request));
   root = `http://127.0.0.1:${port}/key-manager`;
-  api = await startApi({ settings: { COFFER_GUEST_WAIT_MS: "400" }, deps: { secrets: barbican({ url: root, clock: systemClock }) } });
+  api = await startApi({ settings: { COFFER_GUEST_WAIT_MS: "2500" }, deps: { secrets: barbican({ url: root, clock: systemClock }) } });
   const manager = createKeyManager({
     db: api.db.app,
     verify: (token) => Promise.resolve(Object.hasOwn(people, token) ? people[token as Person] : undefined),
