@@ -1,4 +1,4 @@
-import type { Inventory, JobSpec } from "#core/guest/protocol";
+import type { Inventory, JobSpec, TlsBundle, TlsMode } from "#core/guest/protocol";
 import type { Overrides } from "#core/parameter/fact";
 
 /** The machine an agent finds itself on; written by whoever started the agent. */
@@ -31,6 +31,8 @@ export interface Settings {
   overrides?: Overrides;
   /** Names of the users' logs that are turned on; absent = none. */
   logs?: string[];
+  /** What is demanded of those who connect; absent = TLS is offered. */
+  tlsMode?: TlsMode;
 }
 
 /** A log that can be published. */
@@ -87,8 +89,11 @@ export interface Engine {
   logs(): LogFile[];
   /** Turns logs on and off as `settings` say, without a restart. */
   applyLogs(settings: Settings): Promise<void>;
-  /** Puts the certificate and its key in force, without restart where the engine can. PEM. */
-  installCertificate(certificate: string, key: string, ca: string): Promise<void>;
+  /**
+   * Puts a certificate with its key in force, and what the settings demand of those who connect; without restart where the engine
+   * can. Sessions that would no longer be let in end. In mode `mtls` a client's certificate must come from a CA of `ca`.
+   */
+  applyTls(settings: Settings, tls: TlsBundle): Promise<void>;
   health(): Promise<Health>;
   /** Resolves when the server process ends, however it ends. */
   exited(): Promise<void>;

@@ -96,6 +96,12 @@ export async function waitingQuestion(job: { instanceId: string; generation: num
   return row?.id;
 }
 
+/** The key for what is confided to the guest; undefined while none was reported. */
+export async function sealingKeyOf(instanceId: string): Promise<string | undefined> {
+  const [row] = await read((tx) => tx.select({ key: guest.sealingKey }).from(guest).where(eq(guest.instanceId, instanceId)));
+  return row?.key ?? undefined;
+}
+
 const empty: Inventory = { databases: [], users: [] };
 
 /** What the guest last reported. */
@@ -148,6 +154,7 @@ function fold(before: Inventory, kind: JobKind, raw: Record<string, unknown>): I
     case "delete_database": {
       const { name } = jobs.delete_database.parse(raw);
       return {
+        ...before,
         databases: before.databases.filter((one) => one.name !== name),
         users: before.users.map((one) => ({ ...one, databases: one.databases.filter((other) => other !== name) })),
       };
@@ -185,6 +192,7 @@ function fold(before: Inventory, kind: JobKind, raw: Record<string, unknown>): I
     case "apply_configuration":
     case "grow_volume":
     case "access":
+    case "tls":
     case "change_passwords":
     case "apply_modules":
     case "remove_module":

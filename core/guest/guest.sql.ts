@@ -18,6 +18,8 @@ export const guest = pgTable("guest", {
   publicKey: bytea("public_key"),
   /** Counts beside the present key until it is first used. */
   nextPublicKey: bytea("next_public_key"),
+  /** X25519, SPKI DER in base64: what is confided to the agent is sealed for it. */
+  sealingKey: text("sealing_key"),
   /** Highest request number seen; older ones are replays. */
   lastSequence: bigint("last_sequence", { mode: "number" }).notNull().default(0),
   revokedAt: instant("revoked_at"),

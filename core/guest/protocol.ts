@@ -49,6 +49,23 @@ export type ModulesResult = z.infer<typeof ModulesResult>;
 /** What a configuration group sets, by parameter; absent = leave it as it is. */
 const Overrides = z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]));
 
+export const tlsModes = ["builtin", "basic", "enforced", "mtls"] as const;
+/** Contract §5.6: the installation's certificate, or the user's; TLS offered, demanded, or demanded with a certificate of the client. */
+export type TlsMode = (typeof tlsModes)[number];
+/** Where a certificate came from; the agent only keeps it, so that who goes back knows whither. */
+const TlsSource = { mode: z.enum(tlsModes), containerRef: z.string().exactOptional(), passwordRef: z.string().exactOptional() };
+/** A certificate with its key, readable for the agent alone: `core/guest/seal`, bound by `tlsBound`. */
+export const GivenTls = z.object({ ...TlsSource, sealed: z.string() });
+export type GivenTls = z.infer<typeof GivenTls>;
+/** What is inside, as JSON; PEM. */
+export const TlsBundle = z.object({ certificate: z.string(), key: z.string(), ca: z.string() });
+export type TlsBundle = z.infer<typeof TlsBundle>;
+/** What a sealed certificate is for, and for no other instance, server or mode. */
+export const tlsBound = (instanceId: string, generation: number, mode: TlsMode) => `coffer tls\n${instanceId}\n${generation}\n${mode}`;
+/** What a `tls` job answers: what is in force now. */
+export const TlsResult = z.object(TlsSource);
+export type TlsResult = z.infer<typeof TlsResult>;
+
 /** What each kind of job carries. Every kind is idempotent: doing it twice equals doing it once. */
 export const jobs = {
   /** The first job: initialise, start, create what the user asked for. */
@@ -69,6 +86,8 @@ export const jobs = {
   hwinfo: z.object({}),
   grow_volume: z.object({ volumeGb: z.number() }),
   access: z.object({ cidrs: Cidrs }),
+  /** Puts a certificate and a mode in force: a given one, the built-in one, those before the last change, or the present ones again. `id` tells this change from others: to go back twice is not to go back once. */
+  tls: z.object({ id: z.uuid(), change: z.discriminatedUnion("to", [z.object({ to: z.literal("given"), given: GivenTls }), z.object({ to: z.enum(["builtin", "previous", "same"]) })]) }),
   create_databases: z.object({ databases: z.array(Database) }),
   delete_database: z.object({ name: z.string() }),
   create_users: z.object({ users: z.array(User) }),
@@ -111,6 +130,8 @@ const jobKinds = Object.keys(jobs) as [JobKind, ...JobKind[]];
 export const Inventory = z.object({
   databases: z.array(z.object({ name: z.string() })),
   users: z.array(z.object({ name: z.string(), host: z.string(), databases: z.array(z.string()) })),
+  /** PEM of the certificate that the server presents; absent = an agent that does not say. */
+  certificate: z.string().optional(),
 });
 export type Inventory = z.infer<typeof Inventory>;
 
@@ -160,6 +181,8 @@ export const Report = z.object({
   volumeTotalBytes: Bytes.optional(),
   /** How far tenants may write, by the room that is left; absent = an agent that does not guard its volume. */
   writes: z.enum(["open", "guarded", "closed"]).optional(),
+  /** X25519 SPKI DER, base64: what is confided to the agent is sealed for it; absent = an agent that takes no certificates. */
+  sealingKey: z.string().max(512).optional(),
   /** Only when it differs from the last one the server has acknowledged. */
   inventory: Inventory.optional(),
   /** With every report: what is pending changes all the time, and is as old as the report. Absent = an agent that publishes none. */

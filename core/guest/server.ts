@@ -5,6 +5,7 @@ import { read, transaction } from "#core/db/index";
 import { AppError } from "#core/error";
 import { settleConfiguration } from "#core/guest/configuration";
 import { isDue } from "#core/guest/due";
+import { settleTls } from "#core/guest/tls";
 import { guest, guestJob } from "#core/guest/guest.sql";
 import { handOver, settleModules } from "#core/guest/modules";
 import {
@@ -182,7 +183,7 @@ export async function report(caller: Guest, { report: seen, results, protocol, s
     if (!row) throw refused("The instance is gone, or its server was replaced.", "guest.revoked");
     await tx
       .update(guest)
-      .set({ agentVersion: seen.agentVersion, protocol, ...(seen.inventory && { inventory: seen.inventory }), ...(seen.logs && { logs: seen.logs }) })
+      .set({ agentVersion: seen.agentVersion, protocol, ...(seen.inventory && { inventory: seen.inventory }), ...(seen.logs && { logs: seen.logs }), ...(seen.sealingKey !== undefined && { sealingKey: seen.sealingKey }) })
       .where(eq(guest.instanceId, caller.instanceId));
     for (const result of results) await settle(caller, result);
     return results.length > 0 || row.task !== "NONE";
@@ -209,6 +210,7 @@ async function settle(caller: Guest, result: JobResult) {
     if (!job) return;
     await settleConfiguration(caller, job.kind, result, asked?.spec ?? {});
     await settleModules(caller, job.kind, result, asked?.spec ?? {});
+    await settleTls(caller, job.kind, result);
     if (result.ok && (job.kind === "enable_root" || job.kind === "disable_root")) {
       await tx.update(instance).set({ rootEnabled: job.kind === "enable_root" }).where(eq(instance.id, caller.instanceId));
       if (job.kind === "disable_root") {

@@ -3,6 +3,7 @@ import { bigint, boolean, index, integer, jsonb, pgTable, text, uuid } from "dri
 import { configuration } from "#core/configuration/configuration.sql";
 import { datastoreVersion } from "#core/datastore/datastore.sql";
 import { base, instant } from "#core/db/columns";
+import type { TlsMode } from "#core/guest/protocol";
 import type { ExternalKind } from "#core/id";
 import type { ServerState, ServiceStatus, Task } from "#core/instance/status";
 
@@ -64,6 +65,10 @@ export const instance = pgTable(
     configurationId: uuid("configuration_id").references(() => configuration.id),
     /** A value of the group waits for a restart, or for the guest's word that none does. */
     configurationPending: boolean("configuration_pending").notNull().default(false),
+    /** What the guest last said is in force (contract §5.6), and where its certificate came from. */
+    sslMode: text("ssl_mode").$type<TlsMode>().notNull().default("builtin"),
+    sslContainerRef: text("ssl_container_ref"),
+    sslPasswordRef: text("ssl_password_ref"),
     rootEnabled: boolean("root_enabled").notNull().default(false),
     faultMessage: text("fault_message"),
     faultDetails: text("fault_details"),

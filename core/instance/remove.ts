@@ -20,11 +20,11 @@ const building: SQL = or(
 /**
  * Accepts a DELETE (contract §6.13): the wish is on the row, quota is given back exactly once,
  * and the work begins now or when the run that is under way has ended. Repeating it is
- * accepted; it takes up a removal that failed. 422 while the instance is in BUILD.
+ * accepted; it takes up a removal that failed. 422 while the instance is in BUILD. Returns the row.
  */
-export async function remove(wanted: string): Promise<void> {
+export async function remove(wanted: string): Promise<Instance> {
   const id = idOf(wanted);
-  await transaction(async () => {
+  return transaction(async () => {
     const running = await lockRunning(id);
     const removed = await change(id, {
       set: { desired: "absent", task: "DELETING", configurationId: null, configurationPending: false },
@@ -40,6 +40,7 @@ export async function remove(wanted: string): Promise<void> {
     }
     if (!running) await begin({ instanceId: id, projectId: row.projectId, kind: "destroy" });
     else if (running.kind !== "destroy") await interrupt(row, running);
+    return row;
   });
 }
 

@@ -11,6 +11,7 @@ import type { Doorbell } from "#core/guest/client";
 import { isUuid, systemRandom, type Random } from "#core/id";
 import { log } from "#core/log";
 import type { Seal } from "#core/seal";
+import type { SecretStore } from "#core/secret/store";
 import { sql } from "drizzle-orm";
 import { readBody } from "#functions/api/body";
 import type { UserActor } from "#functions/api/call";
@@ -31,6 +32,8 @@ export interface ApiDeps {
   doorbell: Doorbell;
   /** Keeps what is given in confidence from whoever reads the state database. */
   seal: Seal;
+  /** Where projects keep certificates; absent where there is none. */
+  secrets?: SecretStore;
   config: Config;
   /** Where guest images are looked up; absent: nowhere. */
   images?: Images;
@@ -134,6 +137,8 @@ export function createApp(deps: ApiDeps): Hono {
         config,
         reach: { doorbell: deps.doorbell, waitMs: config.COFFER_GUEST_WAIT_MS },
         images: deps.images ?? noImages,
+        ...(deps.secrets && { secrets: deps.secrets }),
+        token: request.headers.get("x-auth-token") ?? "",
         links: new Links(request, actor.projectId, publicEndpoint),
         now: clock.now(),
         rates,

@@ -3,6 +3,7 @@ import type { Config } from "#core/config";
 import type { Images } from "#core/datastore/image";
 import type { Reach } from "#core/instance/index";
 import type { Seal } from "#core/seal";
+import type { SecretStore } from "#core/secret/store";
 import type { Links } from "#functions/api/links";
 import type { RateLimiter } from "#functions/api/rate";
 
@@ -18,6 +19,10 @@ export interface Call {
   config: Config;
   reach: Reach;
   images: Images;
+  /** Absent where no key manager is told of. */
+  secrets?: SecretStore;
+  /** Of the one who asks: what is read for him elsewhere is read as him. */
+  token: string;
   links: Links;
   now: Date;
   rates: RateLimiter;

@@ -13,6 +13,7 @@ import { parameters } from "#functions/api/parameters";
 import { quotas } from "#functions/api/quotas";
 import { root } from "#functions/api/root";
 import type { RouteKey } from "#functions/api/routes";
+import { ssl } from "#functions/api/ssl";
 import { users } from "#functions/api/users";
 
 /** Who answers which row of the route table; a row that is missing here answers 501. */
@@ -31,4 +32,5 @@ export const handlers: Partial<Record<RouteKey, Handler>> = {
   ...parameters,
   ...quotas,
   ...management,
+  ...ssl,
 };

@@ -6,6 +6,7 @@ import * as Instance from "#core/instance/index";
 import type { Access, Nic } from "#core/instance/instance.sql";
 import { defaultsOf } from "#core/parameter/index";
 import { timeline } from "#core/operation/index";
+import * as Ssl from "#core/ssl/index";
 import { param, type Call, type Handler } from "#functions/api/call";
 import { checkCarried } from "#functions/api/carried";
 import { cidrs, databases, datastoreChoice, flavorRef, modules, nes, newChoice, nics, users, uuid, volume } from "#functions/api/fields";
@@ -121,7 +122,10 @@ const page =
 
 const showInstance: Handler = async (call) => ({ instance: shown(await Instance.get(param(call, "id")), call) });
 
-const deleteInstance: Handler = (call) => Instance.remove(param(call, "id"));
+const deleteInstance: Handler = async (call) => {
+  const removed = await Instance.remove(param(call, "id"));
+  await Ssl.forget(removed, call);
+};
 
 /** What may be changed: the keys of contract §2.3; presence of `replica_of` means detach, whatever its value. */
 const change = {

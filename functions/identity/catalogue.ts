@@ -8,6 +8,8 @@ export interface CatalogueOptions {
   databaseUrl: (projectId: string) => string;
   /** Of service type `object-store`; absent where there is none, which then is in no catalogue. */
   objectStoreUrl?: (projectId: string) => string;
+  /** Endpoint of service type `key-manager`. */
+  keyManagerUrl: string;
   region: string;
 }
 
@@ -36,11 +38,11 @@ export async function catalogueOf(options: CatalogueOptions, projectId: string):
 
 /** `projectId` may be the placeholder `%(project_id)s` that endpoint lists show. */
 export function endpointsOf(
-  { publicUrl, databaseUrl, objectStoreUrl, region }: CatalogueOptions,
+  { publicUrl, databaseUrl, keyManagerUrl, objectStoreUrl, region }: CatalogueOptions,
   { id, type }: Pick<ServiceRow, "id" | "type">,
   projectId: string,
 ): Endpoint[] {
-  const url = type === "database" ? databaseUrl(projectId) : type === "object-store" ? objectStoreUrl?.(projectId) : publicUrl;
+  const url = type === "database" ? databaseUrl(projectId) : type === "key-manager" ? keyManagerUrl : type === "object-store" ? objectStoreUrl?.(projectId) : publicUrl;
   if (url === undefined) return [];
   return INTERFACES.map((kind) => ({
     // Computed, so that it stays the same without being stored.

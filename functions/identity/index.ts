@@ -37,7 +37,7 @@ const MAX_BODY_BYTES = 64 * 1024;
 export function createIdentity(options: IdentityOptions): Hono {
   const { db, clock, signingKey, tokenSeconds = 3600 } = options;
   const publicUrl = options.publicUrl.replace(/\/+$/, "");
-  const catalogue = { publicUrl, databaseUrl: options.databaseUrl, region: options.region, ...(options.objectStoreUrl && { objectStoreUrl: options.objectStoreUrl }) };
+  const catalogue = { publicUrl, databaseUrl: options.databaseUrl, keyManagerUrl: options.keyManagerUrl, region: options.region, ...(options.objectStoreUrl && { objectStoreUrl: options.objectStoreUrl }) };
   const codec = tokenCodec(signingKey);
   const authenticator = authenticatorOf(codec, new Throttle(clock), tokenSeconds);
   const app = new Hono().basePath(new URL(publicUrl).pathname);

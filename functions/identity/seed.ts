@@ -22,6 +22,7 @@ const SERVICES = [
   { type: "identity", name: "keystone" },
   { type: "database", name: "trove" },
   { type: "object-store", name: "swift" },
+  { type: "key-manager", name: "barbican" },
 ];
 
 /** Keystone's form of an id. */

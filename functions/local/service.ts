@@ -10,6 +10,7 @@ import { createLocalCloud, createLocalObjects } from "#core/driver/index";
 import { createTokenVerifier } from "#core/identity/keystone";
 import { localFlavors, seedCatalogue } from "#core/instance/catalogue";
 import { log } from "#core/log";
+import { barbican } from "#core/secret/barbican";
 import { createSeal, sealKey } from "#core/seal";
 import { Runner } from "#core/workflow/run";
 import { takeOver } from "#core/workflow/step";
@@ -17,6 +18,7 @@ import { createApp } from "#functions/api/app";
 import { createSweep } from "#functions/cron/sweep";
 import { HeldRequests } from "#functions/guest/hold";
 import { createIdentity, seedIdentity } from "#functions/identity/index";
+import { createKeyManager } from "#functions/keymanager/index";
 import { banner } from "#functions/local/banner";
 import { writeClouds } from "#functions/local/clouds";
 import { DEFAULT_VERSION, embeddedEngines } from "#functions/local/catalogue";
@@ -67,6 +69,7 @@ export async function startService({ settings, config, source, build }: ServiceO
     const api = await listen({ port: settings.port, fetch: (request, env) => answer(request, env), setting: "COFFER_PORT" });
     undo.push(api.close);
     const url = `http://127.0.0.1:${api.port}`;
+    const keyManagerUrl = `${url}/key-manager`;
 
     const engines = embeddedEngines(source);
     const places = await findPlaces(settings.home, secrets.installation, engines);
@@ -101,6 +104,7 @@ export async function startService({ settings, config, source, build }: ServiceO
     const identity = createIdentity({
       db,
       publicUrl: `${url}/identity`,
+      keyManagerUrl,
       databaseUrl: (projectId) => `${url}/v1.0/${projectId}`,
       objectStoreUrl: (projectId) => `${url}/objects/v1/AUTH_${projectId}`,
       signingKey: Buffer.from(secrets.signingKey, "hex"),
@@ -183,9 +187,12 @@ export async function startService({ settings, config, source, build }: ServiceO
       projectDomainName: "Default",
       clock: systemClock,
     });
+    const verify = (token: string) => verifier.verify(token);
+    const keyManager = createKeyManager({ db: app, verify, publicUrl: keyManagerUrl, rootKey: Buffer.from(secrets.rootKey, "hex"), clock: systemClock });
     const troveApp = createApp({
       db: app,
-      verifier: { verify: (token) => verifier.verify(token), authUrl: `${url}/identity/v3` },
+      verifier: { verify, authUrl: `${url}/identity/v3` },
+      secrets: barbican({ url: keyManagerUrl, clock: systemClock }),
       publisher,
       doorbell: held,
       seal,
@@ -194,11 +201,8 @@ export async function startService({ settings, config, source, build }: ServiceO
       objectStore: true,
     });
     const objectApi = createObjectApi({ store: objects, verifier, publicUrl: `${url}/objects`, clock: systemClock });
-    answer = (request, env) => {
-      const [, room] = new URL(request.url).pathname.split("/");
-      if (room === "identity") return identity.fetch(request, env);
-      return room === "objects" ? objectApi.fetch(request, env) : troveApp.fetch(request, env);
-    };
+    const rooms = new Map([["identity", identity], ["key-manager", keyManager], ["objects", objectApi]]);
+    answer = (request, env) => (rooms.get(new URL(request.url).pathname.split("/")[1] ?? "") ?? troveApp).fetch(request, env);
 
     await cloud.start();
     const sweep = every(SWEEP_SECONDS, "sweep", createSweep({ db, publisher, executions: runner, workshop }));

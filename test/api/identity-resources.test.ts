@@ -39,7 +39,7 @@ test("an admin sees all projects, users, roles, services and endpoints, by name 
   const [role] = (await get("/roles?name=reader", admin)).body.roles;
   expect((await get(`/roles/${role?.id}`, admin)).body.role.name).toBe("reader");
   const services = (await get("/services", admin)).body.services;
-  expect(services.map((one) => one.type)).toEqual(["database", "identity", "object-store"]);
+  expect(services.map((one) => one.type)).toEqual(["database", "identity", "key-manager", "object-store"]);
   expect((await get(`/services/${services[0]?.id}`, admin)).body.service.name).toBe("trove");
   const endpoints = (await get(`/endpoints?service_id=${services[0]?.id}&interface=public`, admin)).body.endpoints;
   expect(endpoints).toMatchObject([{ url: identity.options.databaseUrl("%(project_id)s"), region_id: "RegionOne", enabled: true }]);

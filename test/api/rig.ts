@@ -24,7 +24,7 @@ const user = (userId: string, projectId: string, role: string): UserActor => ({
 });
 
 /** Who may ask: the name is also the token. */
-const people = {
+export const people = {
   member: user("ann", "p1", "member"),
   reader: user("rita", "p1", "reader"),
   other: user("otto", "p2", "member"),

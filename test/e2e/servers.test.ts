@@ -96,6 +96,7 @@ beforeAll(async () => {
   const identity = createIdentity({
     db: system_,
     publicUrl: keystoneUrl,
+    keyManagerUrl: "https://keys.example",
     databaseUrl: (projectId) => `https://api.example/v1.0/${projectId}`,
     signingKey: Buffer.alloc(32, 7),
     clock: systemClock,

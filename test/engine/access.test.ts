@@ -63,7 +63,7 @@ test("TLS comes without a restart, with the certificate that was installed, and 
   expect(await refusal(rig.connect("ann", "s3cret", "app", "require")`select 1`)).not.toBe("");
   for (let round = 0; round < 2; round++) {
     const pair = await certificate();
-    await rig.engine.installCertificate(pair.certificate, pair.key, pair.ca);
+    await rig.engine.applyTls(settings, pair);
     const sql = rig.connect("ann", "s3cret", "app", { ca: pair.ca, host: rig.machine.address });
     expect(await sql`select ssl, version from pg_stat_ssl where pid = pg_backend_pid()`).toEqual([{ ssl: true, version: "TLSv1.3" }]);
   }
@@ -72,8 +72,8 @@ test("TLS comes without a restart, with the certificate that was installed, and 
 
 test("a key of another certificate is refused, and TLS stays as it was", async () => {
   const [one, two] = [await certificate(), await certificate()];
-  await expect(rig.engine.installCertificate(one.certificate, two.key, one.ca)).rejects.toMatchObject({ code: "badRequest" });
-  await expect(rig.engine.installCertificate("nonsense", two.key, one.ca)).rejects.toMatchObject({ code: "badRequest" });
+  await expect(rig.engine.applyTls(settings, { ...one, key: two.key })).rejects.toMatchObject({ code: "badRequest" });
+  await expect(rig.engine.applyTls(settings, { ...one, certificate: "nonsense" })).rejects.toMatchObject({ code: "badRequest" });
   await rig.engine.restart(settings);
   await rig.connect("ann", "s3cret", "app", "require")`select 1`;
 });

@@ -1,6 +1,6 @@
 import type { Engine, Health, LogFile, Settings, Usage, Writes } from "#core/engine/engine";
 import { AppError } from "#core/error";
-import type { Inventory, JobSpec } from "#core/guest/protocol";
+import type { Inventory, JobSpec, TlsBundle } from "#core/guest/protocol";
 
 /** A machine's disk and processes: what stays when an agent goes. */
 export class World {
@@ -115,9 +115,11 @@ export class MemoryEngine implements Engine {
     await this.#world.enter("applyLogs");
     this.#world.settings = settings;
   }
-  async installCertificate(certificate: string) {
-    await this.#world.enter("installCertificate");
+  async applyTls(settings: Settings, { certificate }: TlsBundle) {
+    await this.#world.enter("applyTls");
+    if (certificate === "unusable") throw new Error("the server does not take it");
     this.#world.certificate = certificate;
+    this.#world.settings = settings;
   }
   async health(): Promise<Health> {
     return this.#world.isRunning ? "healthy" : "crashed";

@@ -69,7 +69,7 @@ class ProcessEngine implements Engine {
     for (const { name } of databases) appendFileSync(this.#path("data"), `${name}\n`);
   }
   async applyAccess() {}
-  async installCertificate() {}
+  async applyTls() {}
   async deleteDatabase() {}
   async createUsers() {}
   async changePasswords() {}

@@ -19,9 +19,9 @@ const work = (world: { calls: string[] }) => world.calls.filter((call) => call !
 
 test("the first job sets everything up, and its result comes with a healthy status", async () => {
   const { plane, world } = await prepared();
-  expect(work(world)).toEqual(["initialise", "start", "installCertificate", "createDatabases", "createUsers"]);
+  expect(work(world)).toEqual(["initialise", "start", "applyTls", "createDatabases", "createUsers"]);
   expect(world.certificate).toContain("BEGIN CERTIFICATE");
-  expect(world.settings).toEqual({ memoryMb: 512, volumeGb: 1, cidrs: null });
+  expect(world.settings).toEqual({ memoryMb: 512, volumeGb: 1, cidrs: null, tlsMode: "builtin" });
   expect(plane.syncs.find((sync) => sync.results.length > 0)?.report).toMatchObject({ serviceStatus: "healthy", engineVersion: "1.0", agentVersion: "test" });
   expect(plane.syncs[0]?.report.serviceStatus).toBe("building");
 });
@@ -222,7 +222,7 @@ test("a stop ends the engine in order and says so; the next agent brings it up w
   const seen = plane.syncs.length;
   await start();
   await until("healthy", () => plane.syncs.slice(seen).some((sync) => sync.report.serviceStatus === "healthy"));
-  expect(world.settings).toEqual({ memoryMb: 2048, volumeGb: 1, cidrs: null });
+  expect(world.settings).toEqual({ memoryMb: 2048, volumeGb: 1, cidrs: null, tlsMode: "builtin" });
   expect(plane.syncs[seen]?.report.serviceStatus).toBe("healthy");
 });
 

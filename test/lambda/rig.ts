@@ -34,6 +34,7 @@ export async function createCloud() {
   const identity = createIdentity({
     db: db.system,
     publicUrl: keystone,
+    keyManagerUrl: "https://keys.example",
     databaseUrl: (projectId) => `https://api.example/v1.0/${projectId}`,
     signingKey: Buffer.alloc(32, 7),
     clock: systemClock,

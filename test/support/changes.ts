@@ -6,7 +6,7 @@ import type { World } from "#test/support/world";
 
 /** How each kind of operation begins at an instance that serves, through what the API calls. */
 export const changes: Record<Exclude<Kind, "create">, (id: string, world: World) => Promise<void>> = {
-  destroy: (id) => remove(id),
+  destroy: async (id) => void (await remove(id)),
   restart: (id) => restart(id),
   resize_flavor: (id, world) => resizeFlavor(id, "2", world.config),
   resize_volume: (id, world) => resizeVolume(id, 3, world.config),

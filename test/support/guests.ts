@@ -1,8 +1,9 @@
+import { createPrivateKey, generateKeyPairSync } from "node:crypto";
 import { expected, reportedLogs } from "#core/guest/client";
 import { pending, report, type Guest } from "#core/guest/server";
 import { factsOf } from "#core/parameter/index";
 import { applyModules } from "#core/guest/agent/modules";
-import { jobs, PROTOCOL, type GuestLog, type JobKind, type Report } from "#core/guest/protocol";
+import { jobs, PROTOCOL, TlsResult, type GivenTls, type GuestLog, type JobKind, type Report } from "#core/guest/protocol";
 import { testSeal } from "#test/support/seal";
 
 /**
@@ -23,12 +24,12 @@ export async function act(caller: Guest, { fail = new Set(), ...seen }: { fail?:
     }
     if (kind === "log") logs = logs.map((log) => operated(log, spec));
     const log = kind === "log" && logs.find(({ name }) => name === spec.name);
-    const result = log ? { log } : await resultOf(kind, spec);
+    const result = log ? { log } : kind === "tls" ? certified(caller.instanceId, spec) : await resultOf(kind, spec);
     results.push({ id, ok: true, ...(result && { result }) });
   }
   const stopped = waits.at(-1)?.kind === "stop" && !fail.has("stop");
   const inventory = await expected(caller.instanceId);
-  await report(caller, { report: { serviceStatus: stopped ? "shutdown" : "healthy", agentVersion: "test", inventory, ...seen, logs }, results, protocol: PROTOCOL });
+  await report(caller, { report: { serviceStatus: stopped ? "shutdown" : "healthy", agentVersion: "test", inventory, sealingKey, ...seen, logs }, results, protocol: PROTOCOL });
   return waits.map(({ kind }) => kind);
 }
 
@@ -60,4 +61,21 @@ function operated(log: GuestLog, raw: Record<string, unknown>): GuestLog {
 function waiting(spec: Record<string, unknown>) {
   const asked = Object.keys(jobs.apply_configuration.parse(spec).overrides);
   return { restartRequired: factsOf("postgresql", "17").filter(({ name, restart }) => restart && asked.includes(name)).map(({ name }) => name) };
+}
+
+const sealing = generateKeyPairSync("x25519", { publicKeyEncoding: { type: "spki", format: "der" }, privateKeyEncoding: { type: "pkcs8", format: "pem" } });
+const sealingKey = sealing.publicKey.toString("base64");
+/** Opens what was sealed for a simulated guest. */
+export const guestKey = createPrivateKey(sealing.privateKey);
+
+/** Per instance: what is in force, and what was before. */
+const chosen = new Map<string, (GivenTls | null)[]>();
+
+function certified(id: string, spec: Record<string, unknown>): TlsResult {
+  const { change } = jobs.tls.parse(spec);
+  const [present = null, previous = null] = chosen.get(id) ?? [];
+  if (change.to !== "same") chosen.set(id, [change.to === "given" ? change.given : change.to === "builtin" ? null : previous, present]);
+  const now = chosen.get(id)?.[0] ?? null;
+  // Without what is sealed.
+  return now === null ? { mode: "builtin" } : TlsResult.parse(now);
 }

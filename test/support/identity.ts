@@ -52,6 +52,7 @@ export async function startIdentity({ clock = movableClock(new Date("2026-03-01T
   const options = {
     db: db.system,
     publicUrl: url,
+    keyManagerUrl: `http://127.0.0.1:${port}/key-manager`,
     databaseUrl: (projectId: string) => `http://127.0.0.1:${port}/v1.0/${projectId}`,
     signingKey: Buffer.alloc(32, 7),
     clock,

@@ -1,13 +1,17 @@
 import { isIP } from "node:net";
 import { badRequest } from "#core/error";
+import type { TlsMode } from "#core/guest/protocol";
 import { shown, superuser } from "#core/engine/postgresql/names";
 
 /**
  * `pg_hba.conf`, first match wins. The agent's role comes in by the private socket and nowhere
- * else, nobody else does by it; tenants come by TCP from the networks named, and always with a password.
+ * else, nobody else does by it; tenants come by TCP from the networks named, always with a password, and as
+ * the mode demands: by TLS, or by TLS with a certificate of their own besides.
  */
-export function accessText(cidrs: string[] | null): string {
-  const tcp = networks(cidrs).map((cidr) => `host all all ${cidr} scram-sha-256`);
+export function accessText(cidrs: string[] | null, mode: TlsMode = "builtin"): string {
+  const type = mode === "enforced" || mode === "mtls" ? "hostssl" : "host";
+  const demand = mode === "mtls" ? " clientcert=verify-ca" : "";
+  const tcp = networks(cidrs).map((cidr) => `${type} all all ${cidr} scram-sha-256${demand}`);
   return [
     `local all ${superuser} scram-sha-256`,
     "local all all reject",

@@ -17,7 +17,7 @@ import { setAside, spend } from "#core/engine/postgresql/reserve";
 import { disableRoot, enableRoot } from "#core/engine/postgresql/root";
 import { Server } from "#core/engine/postgresql/server";
 import { generalLog, overridesText, settingsText } from "#core/engine/postgresql/settings";
-import { placeCertificate } from "#core/engine/postgresql/tls";
+import { endOpen, placeCertificate } from "#core/engine/postgresql/tls";
 import { VolumeMeter } from "#core/engine/postgresql/usage";
 import { changePasswords, createUsers, grant, revoke, updateUser } from "#core/engine/postgresql/users";
 import { checkMajor, initialiseVolume, isInitialised, layout } from "#core/engine/postgresql/volume";
@@ -46,7 +46,7 @@ export function createPostgresql(machine: Machine, version: string, clock: Clock
   async function configure(settings: Settings): Promise<void> {
     volumeGb = settings.volumeGb;
     isFull = settings.logs?.includes(generalLog) ?? false;
-    await place(files.access, accessText(settings.cidrs), readable(machine));
+    await place(files.access, accessText(settings.cidrs, settings.tlsMode), readable(machine));
     // Every session says in the log that an included file is missing.
     for (const later of [files.tls, files.guard]) if (!(await glance(later))) await place(later, "", readable(machine));
     await place(files.overrides, overridesText(settings.overrides), readable(machine));
@@ -141,10 +141,13 @@ export function createPostgresql(machine: Machine, version: string, clock: Clock
       await configure(settings);
       if ((await server.pid()) !== undefined) await reload();
     },
-    async installCertificate(certificate, key, ca) {
+    async applyTls(settings, tls) {
       await mustBeInitialised();
-      await placeCertificate(machine, files, { certificate, key, ca });
-      if ((await server.pid()) !== undefined) await reload();
+      await placeCertificate(machine, files, settings.tlsMode, tls);
+      await configure(settings);
+      if ((await server.pid()) === undefined) return;
+      await reload();
+      if (settings.tlsMode === "enforced" || settings.tlsMode === "mtls") await endOpen(connections, settings.tlsMode);
     },
     async health(): Promise<Health> {
       if ((await server.pid()) === undefined) return (await server.endedInOrder()) ? "shutdown" : "crashed";

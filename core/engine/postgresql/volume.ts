@@ -29,6 +29,8 @@ export const layout = (volume: string) => ({
   tls: join(volume, "conf", "tls.conf"),
   guard: join(volume, "conf", "guard.conf"),
   pair: join(volume, "conf", "server.pem"),
+  /** Of the CAs whose clients are let in. */
+  clientCa: join(volume, "conf", "client-ca.pem"),
   reserve: join(volume, "reserve"),
   logs: join(volume, "log"),
   log: join(volume, "log", "postgresql.log"),

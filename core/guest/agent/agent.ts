@@ -5,6 +5,7 @@ import type { Engine, LogFile } from "#core/engine/engine";
 import { describe } from "#core/error";
 import { bounded } from "#core/guest/agent/bounded";
 import { JsonFile } from "#core/guest/agent/file";
+import { Certificates } from "#core/guest/agent/certificates";
 import { Guard } from "#core/guest/agent/guard";
 import { Journal } from "#core/guest/agent/journal";
 import { Keys } from "#core/guest/agent/keys";
@@ -50,7 +51,6 @@ const settlePatienceMs = 2_000;
 export class Agent {
   readonly #unlock: () => Promise<void>;
   readonly #engine: Engine;
-  readonly #keys: Keys;
   readonly #link: Link;
   readonly #supervisor: Supervisor;
   readonly #monitor: Monitor;
@@ -60,19 +60,18 @@ export class Agent {
   readonly #ending = new AbortController();
   #running: Promise<"refused" | "stopped"> | undefined;
 
-  private constructor(options: Opened, unlock: () => Promise<void>, keys: Keys, sequence: Sequence, journal: Journal, settings: JsonFile<Kept | null>, noted: JsonFile<LogsKept>) {
+  private constructor(options: Opened, unlock: () => Promise<void>, keys: Keys, sequence: Sequence, journal: Journal, settings: JsonFile<Kept | null>, noted: JsonFile<LogsKept>, certificates: Certificates) {
     const { boot, engine, clock, random, version, logFile } = options;
     const changed = () => this.#sync.changed();
     this.#unlock = unlock;
     this.#engine = engine;
-    this.#keys = keys;
     this.#clock = clock;
     this.#link = new Link(boot, keys, sequence, clock);
-    this.#supervisor = new Supervisor(engine, settings, clock, random, changed);
+    this.#supervisor = new Supervisor(engine, settings, certificates, clock, random, changed);
     const own: LogFile[] = logFile === undefined ? [] : [{ name: "guest", type: "SYS", path: logFile, previous: `${logFile}.1` }];
     const logs = new Logs({ files: () => [...engine.logs(), ...own], enabled: () => settings.value?.logs ?? [], noted, link: this.#link, clock, signal: this.#ending.signal });
-    this.#monitor = new Monitor({ engine, supervisor: this.#supervisor, guard: new Guard(engine, this.#supervisor, clock, changed), logs, clock, version, changed });
-    const host = { engine, logs, supervisor: this.#supervisor, settings, tls: () => keys.tls, version };
+    this.#monitor = new Monitor({ engine, supervisor: this.#supervisor, guard: new Guard(engine, this.#supervisor, clock, changed), logs, own: { keys, certificates }, clock, version, changed });
+    const host = { engine, logs, supervisor: this.#supervisor, settings, certificates, version };
     this.#runner = new Runner(journal, host, clock, () => this.#monitor.look(), changed);
     this.#sync = new Sync({ boot, keys, link: this.#link, journal, runner: this.#runner, monitor: this.#monitor, supervisor: this.#supervisor, clock, random });
   }
@@ -89,7 +88,8 @@ export class Agent {
     const journal = await Journal.open(path("journal.json"), boot.generation);
     const settings = await JsonFile.open<Kept | null>(path("settings.json"), SettingsFile, null);
     const noted = await JsonFile.open<LogsKept>(path("logs.json"), LogsFile, {});
-    return new Agent(options, unlock, keys, sequence, journal, settings, noted);
+    const certificates = await Certificates.open(path("tls.json"), boot, keys);
+    return new Agent(options, unlock, keys, sequence, journal, settings, noted, certificates);
   }
 
   /** Works until stopped ("stopped") or until the control plane wants no more of it ("refused"). */
@@ -121,7 +121,7 @@ export class Agent {
   }
 
   async #work(): Promise<"refused" | "stopped"> {
-    const begun = this.#supervisor.begin(this.#keys.tls).catch((error: unknown) => log.error("the volume cannot be read", { error: describe(error) }));
+    const begun = this.#supervisor.begin().catch((error: unknown) => log.error("the volume cannot be read", { error: describe(error) }));
     await bounded(this.#clock, beginPatienceMs, begun);
     const watching = this.#monitor.run(this.#ending.signal);
     const outcome = await this.#sync.run();

@@ -2,13 +2,14 @@ import type { Engine } from "#core/engine/engine";
 import { AppError, describe } from "#core/error";
 import { diagnostics, hardware } from "#core/guest/agent/figures";
 import type { JsonFile } from "#core/guest/agent/file";
-import type { Tls } from "#core/guest/agent/keys";
+import { notEnrolled, told, type Certificates, type Choice } from "#core/guest/agent/certificates";
 import type { Logs } from "#core/guest/agent/logs";
 import type { Kept } from "#core/guest/agent/machine";
 import { rise } from "#core/guest/agent/rise";
 import { applyModules, removeModule } from "#core/guest/agent/modules";
 import type { Supervisor } from "#core/guest/agent/supervisor";
 import { jobs, PROTOCOL, type JobKind, type JobSpec } from "#core/guest/protocol";
+import { log } from "#core/log";
 
 /** What jobs work on. */
 export interface Host {
@@ -16,8 +17,7 @@ export interface Host {
   supervisor: Supervisor;
   settings: JsonFile<Kept | null>;
   logs: Logs;
-  /** The engine's certificate; undefined before enrolment. */
-  tls: () => Tls | undefined;
+  certificates: Certificates;
   /** The agent's own. */
   version: string;
 }
@@ -54,6 +54,13 @@ async function bring(host: Host, up: () => Promise<AppError | undefined>): Promi
   if (leftOut) throw leftOut;
 }
 
+/** Has the server present this certificate, and demand what goes with it, from now on. */
+async function enforce(host: Host, choice: Choice): Promise<void> {
+  const tls = host.certificates.chosen(choice);
+  if (!tls) throw notEnrolled();
+  await host.engine.applyTls(await adjust(host, { tlsMode: tls.mode }), tls.bundle);
+}
+
 /** `overrides` of a job: those of the attached group, as they are now. */
 const chosen = (overrides: Kept["overrides"]) => (overrides === undefined ? {} : { overrides });
 
@@ -61,12 +68,12 @@ const handlers: { [K in JobKind]: Handler<K> } = {
   prepare: {
     online: false,
     run: async (host, { memoryMb, volumeGb, cidrs, overrides, databases, users, modules }) => {
-      const { engine, tls } = host;
+      const { engine, certificates } = host;
       await bring(host, async () => {
         await engine.initialise();
         const leftOut = await rise(host, "start", { memoryMb, volumeGb, cidrs, ...chosen(overrides) });
-        const pair = tls();
-        if (pair) await engine.installCertificate(pair.certificate, pair.key, pair.ca);
+        const tls = certificates.chosen(certificates.present);
+        if (tls) await engine.applyTls(changed(host, { tlsMode: tls.mode }), tls.bundle);
         return leftOut;
       });
       if (databases.length > 0) await engine.createDatabases({ databases });
@@ -112,6 +119,22 @@ const handlers: { [K in JobKind]: Handler<K> } = {
   hwinfo: { online: false, run: () => hardware() },
   grow_volume: { online: false, run: async (host, { volumeGb }) => host.engine.applyAccess(await adjust(host, { volumeGb })) },
   access: { online: true, run: async (host, { cidrs }) => host.engine.applyAccess(await adjust(host, { cidrs })) },
+  tls: {
+    online: true,
+    run: async (host, { id, change }) => {
+      const { present } = host.certificates;
+      const choice = host.certificates.made(id) ? present : change.to === "given" ? change.given : change.to === "builtin" ? null : change.to === "previous" ? host.certificates.previous : present;
+      try {
+        await enforce(host, choice);
+      } catch (error) {
+        // The server goes on with what it had; what failed first is what the user is told.
+        if (choice !== present) await enforce(host, present).catch((again: unknown) => log.error("the former TLS configuration could not be put back", { error: describe(again) }));
+        throw error;
+      }
+      await host.certificates.choose(choice, id);
+      return told(choice);
+    },
+  },
   create_databases: { online: true, run: ({ engine }, spec) => engine.createDatabases(spec) },
   delete_database: { online: true, run: ({ engine }, spec) => engine.deleteDatabase(spec) },
   create_users: { online: true, run: ({ engine }, spec) => engine.createUsers(spec) },
@@ -191,6 +214,6 @@ export function explain(error: unknown, spec: Record<string, unknown>): string {
 function secretsOf(value: unknown): string[] {
   if (typeof value !== "object" || value === null) return [];
   return Object.entries(value).flatMap(([name, inner]) =>
-    typeof inner !== "string" ? secretsOf(inner) : /verifier|password|secret|key|contents/i.test(name) && inner !== "" ? [inner] : [],
+    typeof inner !== "string" ? secretsOf(inner) : /verifier|password|secret|key|contents|sealed/i.test(name) && inner !== "" ? [inner] : [],
   );
 }

@@ -2,7 +2,8 @@ import { createPrivateKey, createPublicKey, generateKeyPairSync, sign, type KeyO
 import * as z from "zod";
 import type { Clock } from "#core/clock";
 import { JsonFile } from "#core/guest/agent/file";
-import type { EnrolReply } from "#core/guest/protocol";
+import type { EnrolReply, TlsBundle } from "#core/guest/protocol";
+import { unseal } from "#core/guest/seal";
 
 const Stored = z.object({
   generation: z.number().int(),
@@ -13,17 +14,12 @@ const Stored = z.object({
   /** Offered to the server, not known to be accepted. */
   nextSigningKey: z.string().optional(),
   tlsKey: z.string(),
+  /** X25519; absent in a file of an agent that had none. */
+  sealingKey: z.string().optional(),
   /** Present once enrolled. */
   enrolment: z.object({ certificate: z.string(), ca: z.string() }).optional(),
 });
 type Stored = z.infer<typeof Stored>;
-
-/** The engine's certificate, its key, and the CA it comes from; PEM. */
-export interface Tls {
-  certificate: string;
-  key: string;
-  ca: string;
-}
 
 const pem = (key: KeyObject) => key.export({ type: "pkcs8", format: "pem" }).toString();
 const newSigningKey = () => pem(generateKeyPairSync("ed25519").privateKey);
@@ -54,6 +50,9 @@ export class Keys {
         tlsKey: pem(generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey),
       });
     }
+    if (file.value && file.value.sealingKey === undefined) {
+      await file.update({ ...file.value, sealingKey: pem(generateKeyPairSync("x25519").privateKey) });
+    }
     return new Keys(file, clock);
   }
 
@@ -71,8 +70,24 @@ export class Keys {
     return publicHalf(this.#stored.tlsKey);
   }
 
+  /** The public half of the key for what is confided to this agent. */
+  get sealingKey(): string {
+    return publicHalf(this.#sealer);
+  }
+
+  /** Opens what was sealed for this agent and this purpose; AppError `badRequest` for anything else. */
+  unseal(bound: string, sealed: string): string {
+    return unseal(createPrivateKey(this.#sealer), bound, sealed);
+  }
+
+  get #sealer(): string {
+    const { sealingKey } = this.#stored;
+    if (sealingKey === undefined) throw new Error("the sealing key is used before it is made");
+    return sealingKey;
+  }
+
   /** Undefined until enrolled. */
-  get tls(): Tls | undefined {
+  get tls(): TlsBundle | undefined {
     const { enrolment, tlsKey } = this.#stored;
     return enrolment && { ...enrolment, key: tlsKey };
   }

@@ -1,5 +1,6 @@
 import * as z from "zod";
 import type { Machine, Settings } from "#core/engine/engine";
+import { tlsModes } from "#core/guest/protocol";
 import type { Overrides } from "#core/parameter/fact";
 
 /** `machine.json`, as whoever starts the agent writes it. */
@@ -35,5 +36,6 @@ export const SettingsFile = z
     proven: OverridesFile.exactOptional(),
     stopped: z.literal(true).exactOptional(),
     logs: z.array(z.string()).exactOptional(),
+    tlsMode: z.enum(tlsModes).exactOptional(),
   })
   .nullable() satisfies z.ZodType<Kept | null>;

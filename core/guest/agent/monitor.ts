@@ -3,7 +3,9 @@ import type { Clock } from "#core/clock";
 import type { Engine, Writes } from "#core/engine/engine";
 import { describe } from "#core/error";
 import { bounded } from "#core/guest/agent/bounded";
+import type { Certificates } from "#core/guest/agent/certificates";
 import type { Guard } from "#core/guest/agent/guard";
+import type { Keys } from "#core/guest/agent/keys";
 import type { ServiceStatus, Supervisor } from "#core/guest/agent/supervisor";
 import type { Logs } from "#core/guest/agent/logs";
 import type { GuestLog, Inventory, Report } from "#core/guest/protocol";
@@ -19,11 +21,18 @@ const digest = (inventory: Inventory) => createHash("sha256").update(JSON.string
 /** What is worth a report of its own: that something is pending, but not how much. */
 const outline = (logs: readonly GuestLog[] = []) => JSON.stringify(logs.map(({ pending, ...rest }) => ({ ...rest, some: pending > 0 })));
 
+/** What the agent has to tell of itself. */
+interface Own {
+  keys: Pick<Keys, "sealingKey">;
+  certificates: Pick<Certificates, "certificate">;
+}
+
 interface Parts {
   engine: Engine;
   supervisor: Supervisor;
   guard: Guard;
   logs: Logs;
+  own: Own;
   clock: Clock;
   version: string;
   changed: () => void;
@@ -35,6 +44,7 @@ export class Monitor {
   readonly #supervisor: Supervisor;
   readonly #guard: Guard;
   readonly #logs: Logs;
+  readonly #own: Own;
   readonly #clock: Clock;
   readonly #version: string;
   readonly #changed: () => void;
@@ -47,11 +57,12 @@ export class Monitor {
   #toldCrashes = 0;
   #toldWrites: Writes = "open";
 
-  constructor({ engine, supervisor, guard, logs, clock, version, changed }: Parts) {
+  constructor({ engine, supervisor, guard, logs, own, clock, version, changed }: Parts) {
     this.#engine = engine;
     this.#supervisor = supervisor;
     this.#guard = guard;
     this.#logs = logs;
+    this.#own = own;
     this.#clock = clock;
     this.#version = version;
     this.#changed = changed;
@@ -79,7 +90,9 @@ export class Monitor {
     if (this.#supervisor.status !== "healthy") return;
     try {
       const answer = await bounded(this.#clock, answerMs, this.#engine.inventory());
-      if (answer) this.#inventory = { value: answer.value, hash: digest(answer.value) };
+      const { certificate } = this.#own.certificates;
+      const value = answer && { ...answer.value, ...(certificate !== undefined && { certificate }) };
+      if (value) this.#inventory = { value, hash: digest(value) };
       else log.warn("the inventory takes too long");
     } catch (error) {
       log.warn("the inventory could not be taken", { error: describe(error) });
@@ -105,6 +118,7 @@ export class Monitor {
       ...(usage && { volumeUsedBytes: usage.usedBytes, volumeTotalBytes: usage.totalBytes }),
       writes,
       ...(this.#survey && { logs: this.#survey }),
+      sealingKey: this.#own.keys.sealingKey,
       ...(news && { inventory: this.#inventory?.value }),
     };
   }

@@ -3,8 +3,8 @@ import type { Engine } from "#core/engine/engine";
 import { AppError, describe } from "#core/error";
 import { Backoff } from "#core/guest/agent/backoff";
 import { bounded } from "#core/guest/agent/bounded";
+import type { Certificates } from "#core/guest/agent/certificates";
 import type { JsonFile } from "#core/guest/agent/file";
-import type { Tls } from "#core/guest/agent/keys";
 import type { Kept } from "#core/guest/agent/machine";
 import { rise } from "#core/guest/agent/rise";
 import type { Report } from "#core/guest/protocol";
@@ -27,6 +27,7 @@ const healthTimeoutMs = 10_000;
 export class Supervisor {
   readonly #engine: Engine;
   readonly #settings: JsonFile<Kept | null>;
+  readonly #certificates: Certificates;
   readonly #clock: Clock;
   readonly #backoff: Backoff;
   readonly #changed: () => void;
@@ -40,9 +41,10 @@ export class Supervisor {
   #waiting: (() => void)[] = [];
 
   /** `changed` is called when the status is another. Settings on disk are the wish that the server runs. */
-  constructor(engine: Engine, settings: JsonFile<Kept | null>, clock: Clock, random: Random, changed: () => void) {
+  constructor(engine: Engine, settings: JsonFile<Kept | null>, certificates: Certificates, clock: Clock, random: Random, changed: () => void) {
     this.#engine = engine;
     this.#settings = settings;
+    this.#certificates = certificates;
     this.#clock = clock;
     this.#backoff = new Backoff(100, 30_000, random);
     this.#changed = changed;
@@ -59,12 +61,12 @@ export class Supervisor {
   }
 
   /** Brings up, or adopts, the server of an earlier agent; nothing where there is none yet. Its failure is retried in the background. */
-  async begin(tls: Tls | undefined): Promise<void> {
+  async begin(): Promise<void> {
     const settings = this.#settings.value;
     if (!settings || settings.stopped || !(await this.#engine.initialised())) return;
     await this.bring(async () => {
       await this.#start(settings);
-      if (tls) await this.#engine.installCertificate(tls.certificate, tls.key, tls.ca);
+      await this.#present();
     }).catch((error: unknown) => log.error("the engine did not start", { error: describe(error) }));
   }
 
@@ -100,9 +102,9 @@ export class Supervisor {
   }
 
   /** Puts a new certificate in force where there is a server to use it; the first start does it otherwise. */
-  async certify(tls: Tls): Promise<void> {
+  async certify(): Promise<void> {
     await this.#alone(async () => {
-      if (await this.#engine.initialised()) await this.#engine.installCertificate(tls.certificate, tls.key, tls.ca);
+      if (await this.#engine.initialised()) await this.#present();
     });
   }
 
@@ -147,6 +149,16 @@ export class Supervisor {
   /** What a start had to leave out is in the log; the next restart that is asked for tells it to the user. */
   async #start(settings: Kept): Promise<void> {
     await rise({ engine: this.#engine, settings: this.#settings }, "start", settings);
+  }
+
+  /** A change of mode that a crash cut in two is made whole: the chosen certificate says which mode it is. */
+  async #present(): Promise<void> {
+    const settings = this.#settings.value;
+    const tls = this.#certificates.chosen(this.#certificates.present);
+    if (!tls || !settings) return;
+    const wanted = { ...settings, tlsMode: tls.mode };
+    if (settings.tlsMode !== tls.mode) await this.#settings.update(wanted);
+    await this.#engine.applyTls(wanted, tls.bundle);
   }
 
   #alone<T>(work: () => Promise<T>): Promise<T> {

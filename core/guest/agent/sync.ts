@@ -146,7 +146,7 @@ export class Sync {
       try {
         await keys.enrolled(await link.plain({ path: "/enrol", body, reply: EnrolReply, timeoutMs: replyTimeoutMs, signal: this.#ending.signal }));
         log.info("enrolled", { generation });
-        if (keys.tls) await supervisor.certify(keys.tls).catch((error: unknown) => log.error("the certificate was not installed", { error: describe(error) }));
+        await supervisor.certify().catch((error: unknown) => log.error("the certificate was not installed", { error: describe(error) }));
         return true;
       } catch (error) {
         if (this.#ended) break;
