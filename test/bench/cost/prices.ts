@@ -29,8 +29,8 @@ export const price = {
 export function fixed(instances: number): Record<string, number> {
   const production = instances > 100;
   return {
-    // db.t4g.micro with 20 GB; db.m7g.large in two zones with 200 GB.
-    "database (RDS)": production ? 2 * 0.168 * HOURS + 200 * 0.23 : 0.016 * HOURS + 20 * 0.115,
+    // db.t4g.micro with 20 GB; db.t4g.medium in two zones with 100 GB.
+    "database (RDS)": production ? 2 * 0.065 * HOURS + 100 * 0.23 : 0.016 * HOURS + 20 * 0.115,
     "database proxy, 2 vCPU": 2 * 0.015 * HOURS,
     // A managed gateway in each of two zones, or a t4g.nano instead; each with a public address.
     "NAT, 2 zones": 2 * ((production ? 0.045 : 0.0042) + 0.005) * HOURS,
