@@ -2,7 +2,7 @@ import { getPriority, setPriority } from "node:os";
 import { join } from "node:path";
 import type * as z from "zod";
 import type { Engine, Machine } from "#core/engine/engine";
-import { AppError, codeOf, describe } from "#core/error";
+import { AppError, describe } from "#core/error";
 import { Agent } from "#core/guest/agent/agent";
 import { readJson } from "#core/guest/agent/file";
 import { MachineFile } from "#core/guest/agent/machine";
@@ -69,7 +69,9 @@ function goFirst(): void {
   try {
     setPriority(niceness);
   } catch (error) {
-    if (!["EACCES", "EPERM"].includes(codeOf(error) ?? "")) throw error;
+    // What libuv was refused stands in `info` (Node's SystemError); `code` is the same for all.
+    const { info } = error as { info?: { code?: string } };
+    if (info?.code !== "EACCES" && info?.code !== "EPERM") throw error;
   }
 }
 

@@ -34,6 +34,6 @@ export function fixed(instances: number): Record<string, number> {
     "database proxy, 2 vCPU": 2 * 0.015 * HOURS,
     // A managed gateway in each of two zones, or a t4g.nano instead; each with a public address.
     "NAT, 2 zones": 2 * ((production ? 0.045 : 0.0042) + 0.005) * HOURS,
-    "key, 12 alarms": 1 + 12 * 0.1,
+    "key, 15 alarms": 1 + 15 * 0.1,
   };
 }
