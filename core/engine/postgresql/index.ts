@@ -29,8 +29,6 @@ export { adoptVolume, prepareVolume } from "#core/engine/postgresql/volume";
 const EXTENSIONS = "postgresql_extensions";
 const answerMs = 3_000;
 const reloadMs = 10_000;
-/** Of WAL: the next one shall always find room. */
-const segmentBytes = 16 * 1024 ** 2;
 
 /** PostgreSQL on one machine, as the agent drives it. `version` is the datastore version's name, e.g. `17`. */
 export function createPostgresql(machine: Machine, version: string, clock: Clock = systemClock): Engine {
@@ -158,10 +156,8 @@ export function createPostgresql(machine: Machine, version: string, clock: Clock
     usage: () => meter.read(volumeGb),
     async limitWrites(writes) {
       await mustBeInitialised();
-      if (await meter.isOwn()) {
-        if (writes === "open") await setAside(files.reserve);
-        else if (writes === "closed" && (await meter.read(volumeGb)).freeBytes < segmentBytes) await spend(files.reserve);
-      }
+      // Given back for a start only: while the server runs, whoever fills the volume would have it before WAL does.
+      if (writes === "open" && (await meter.isOwn())) await setAside(files.reserve);
       const runs = (await server.pid()) !== undefined;
       const before = runs ? await inForce(connections) : undefined;
       const stricter = before !== undefined && writeLimits.indexOf(writes) > writeLimits.indexOf(before);
