@@ -87,8 +87,10 @@ test.each([...((await imagesWork()) ? ["auto"] : []), "directory"])("a volume th
   const { bsize, bavail } = await statfs(one.directory);
   expect(bavail * bsize).toBeGreaterThan(0);
 
-  await one.api.resizeVolume(one.id, 2);
-  await one.shows("healed", ({ status, operating_status, volume }) => status === "ACTIVE" && operating_status === "HEALTHY" && volume.size === 2 && volume.read_only_since === undefined);
+  // The size of a directory is soft: what went in before the agent had walked it needs room as well.
+  const size = volumes === "auto" ? 2 : 8;
+  await one.api.resizeVolume(one.id, size);
+  await one.shows("healed", ({ status, operating_status, volume }) => status === "ACTIVE" && operating_status === "HEALTHY" && volume.size === size && volume.read_only_since === undefined);
   expect(await one.show()).not.toHaveProperty("fault");
   expect(await refusal(one.connect()`insert into t values ('again')`)).toBe("");
 });
