@@ -1,9 +1,10 @@
 import { and, asc, count, eq } from "drizzle-orm";
-import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from "node:crypto";
+import { hkdfSync } from "node:crypto";
 import { newId, now, user } from "#core/context";
 import { read, transaction } from "#core/db/index";
 import { notFound } from "#core/error";
 import { isUuid } from "#core/id";
+import { createSeal, type Seal } from "#core/seal";
 import type { Consumer } from "#core/secret/store";
 import { secret, secretConsumer } from "#functions/keymanager/secret.sql";
 
@@ -11,25 +12,20 @@ export type Secret = typeof secret.$inferSelect;
 
 export type NewSecret = Pick<Secret, "name" | "secretType" | "algorithm" | "bitLength" | "mode" | "contentType" | "expiresAt">;
 
-/** Seals payloads at rest: AES-256-GCM, bound to the secret and its project. */
+/** Seals payloads at rest, bound to the secret and its project. */
 export class Vault {
-  readonly #key: Buffer;
+  readonly #seal: Seal;
 
   constructor(rootKey: Buffer) {
-    this.#key = Buffer.from(hkdfSync("sha256", rootKey, "", "coffer key manager", 32));
+    this.#seal = createSeal(Buffer.from(hkdfSync("sha256", rootKey, "", "coffer key manager", 32)));
   }
 
   seal({ id, projectId }: Pick<Secret, "id" | "projectId">, payload: Buffer): Buffer {
-    const nonce = randomBytes(12);
-    const cipher = createCipheriv("aes-256-gcm", this.#key, nonce).setAAD(Buffer.from(`${id}\n${projectId}`));
-    const body = Buffer.concat([cipher.update(payload), cipher.final()]);
-    return Buffer.concat([nonce, cipher.getAuthTag(), body]);
+    return this.#seal.close(payload, `${id}\n${projectId}`);
   }
 
   open({ id, projectId, sealed }: Pick<Secret, "id" | "projectId" | "sealed">): Buffer {
-    const decipher = createDecipheriv("aes-256-gcm", this.#key, sealed.subarray(0, 12)).setAAD(Buffer.from(`${id}\n${projectId}`));
-    decipher.setAuthTag(sealed.subarray(12, 28));
-    return Buffer.concat([decipher.update(sealed.subarray(28)), decipher.final()]);
+    return this.#seal.open(sealed, `${id}\n${projectId}`);
   }
 }
 

@@ -5,15 +5,9 @@ import { rig, until } from "#test/guest/agent-rig";
 async function prepared() {
   const made = await rig();
   await made.start();
-  const { plane } = made;
-  /** One job, done; its result. */
-  const job = async (kind: string, spec: Record<string, unknown>) => {
-    const id = plane.add(kind, spec);
-    await until("the end of a job", () => plane.acknowledged.has(id));
-    return plane.results.find((one) => one.id === id);
-  };
+  const { job } = made;
   await job("prepare", { memoryMb: 512, volumeGb: 1, cidrs: null, databases: [], users: [] });
-  return { ...made, job, apply: (overrides: Record<string, unknown>) => job("apply_configuration", { overrides, before: { configurationId: null, pending: false } }) };
+  return { ...made, apply: (overrides: Record<string, unknown>) => job("apply_configuration", { overrides, before: { configurationId: null, pending: false } }) };
 }
 
 test("values are put in force, kept for the next agent, and what waits for a restart is told", async () => {

@@ -1,19 +1,13 @@
 import { randomUUID } from "node:crypto";
 import { expect, test } from "vitest";
-import { rig, until } from "#test/guest/agent-rig";
+import { rig } from "#test/guest/agent-rig";
 
 async function prepared(modules?: object[]) {
   const made = await rig();
   await made.start();
-  const { plane } = made;
-  /** One job, done; its result. */
-  const job = async (kind: string, spec: Record<string, unknown>) => {
-    const id = plane.add(kind, spec);
-    await until("the end of a job", () => plane.acknowledged.has(id));
-    return plane.results.find((one) => one.id === id);
-  };
+  const { job } = made;
   const first = await job("prepare", { memoryMb: 512, volumeGb: 1, cidrs: null, databases: [], users: [], ...(modules && { modules }) });
-  return { ...made, job, first };
+  return { ...made, first };
 }
 
 const module = (type: string, contents: string | null, id = randomUUID()) => ({ id, work: { type, name: "m", md5: "5".repeat(32), contents: contents && Buffer.from(contents).toString("base64") } });

@@ -56,6 +56,12 @@ export async function rig({ speed = 10, clock = fastClock(speed) }: { speed?: nu
     /** The log so far. */
     lines,
     open,
+    /** One job, done; its result. */
+    job: async (kind: string, spec: Record<string, unknown>) => {
+      const id = plane.add(kind, spec);
+      await until("the end of a job", () => plane.acknowledged.has(id));
+      return plane.result(id);
+    },
     /** Starts an agent; its `outcome` is what `run` ends with. */
     start: async () => {
       const agent = await open();

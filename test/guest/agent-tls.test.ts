@@ -21,12 +21,7 @@ afterAll(() => tool.close());
 async function prepared() {
   const made = await rig();
   await made.start();
-  const { plane } = made;
-  const job = async (kind: string, spec: Record<string, unknown>) => {
-    const id = plane.add(kind, spec);
-    await until("the end of a job", () => plane.acknowledged.has(id));
-    return plane.result(id);
-  };
+  const { plane, job } = made;
   await job("prepare", { memoryMb: 512, volumeGb: 1, cidrs: null, databases: [], users: [] });
   const key = () => plane.syncs.at(-1)?.report.sealingKey ?? "";
   const sealed = (issued: Issued, mode: TlsMode, change: { instanceId?: string; generation?: number; certificate?: string } = {}) => {
