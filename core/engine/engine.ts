@@ -1,4 +1,5 @@
 import type { Inventory, JobSpec, TlsBundle, TlsMode } from "#core/guest/protocol";
+import type { Member, Replication, Standby } from "#core/engine/replication";
 import type { Overrides } from "#core/parameter/fact";
 
 /** The machine an agent finds itself on; written by whoever started the agent. */
@@ -33,6 +34,10 @@ export interface Settings {
   logs?: string[];
   /** What is demanded of those who connect; absent = TLS is offered. */
   tlsMode?: TlsMode;
+  /** Who follows it; absent = nobody. */
+  members?: Member[];
+  /** Present on a replica. */
+  standby?: Standby;
 }
 
 /** A log that can be published. */
@@ -68,6 +73,8 @@ export type Health = "healthy" | "running" | "shutdown" | "crashed";
  */
 export interface Engine {
   readonly version: string;
+  /** How it follows others, and is followed; absent = it cannot. */
+  readonly replication?: Replication;
   /** True once `initialise` has finished for this volume. */
   initialised(): Promise<boolean>;
   initialise(): Promise<void>;

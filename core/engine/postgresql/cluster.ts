@@ -89,6 +89,10 @@ export async function initCluster({ native, directory, superuser, password, as, 
   }
 }
 
+/** Makes all of a data directory last. A server need not be able to start on it. */
+export const syncTree = (native: string, directory: string): Promise<void> =>
+  program(native, "initdb", ["--sync-only", "-D", directory], { cwd: directory, background: false });
+
 const majors = new Map<string, Promise<number>>();
 
 /** The major version of the programs, asked once: other programs come with another agent, or in another place. */

@@ -14,9 +14,11 @@ import { longestLog, olderLog } from "#core/engine/postgresql/log";
 import { eventually } from "#core/engine/postgresql/process";
 import { deleteUser } from "#core/engine/postgresql/removal";
 import { setAside, spend } from "#core/engine/postgresql/reserve";
+import { replication } from "#core/engine/postgresql/replication";
 import { disableRoot, enableRoot } from "#core/engine/postgresql/root";
 import { Server } from "#core/engine/postgresql/server";
 import { generalLog, overridesText, settingsText } from "#core/engine/postgresql/settings";
+import { raiseSignal, replicationText } from "#core/engine/postgresql/standby";
 import { endOpen, placeCertificate } from "#core/engine/postgresql/tls";
 import { VolumeMeter } from "#core/engine/postgresql/usage";
 import { changePasswords, createUsers, grant, revoke, updateUser } from "#core/engine/postgresql/users";
@@ -44,7 +46,8 @@ export function createPostgresql(machine: Machine, version: string, clock: Clock
   async function configure(settings: Settings): Promise<void> {
     volumeGb = settings.volumeGb;
     isFull = settings.logs?.includes(generalLog) ?? false;
-    await place(files.access, accessText(settings.cidrs, settings.tlsMode), readable(machine));
+    await place(files.access, accessText(settings.cidrs, settings.tlsMode, settings.members), readable(machine));
+    await place(files.replication, replicationText(files, settings), readable(machine));
     // Every session says in the log that an included file is missing.
     for (const later of [files.tls, files.guard]) if (!(await glance(later))) await place(later, "", readable(machine));
     await place(files.overrides, overridesText(settings.overrides), readable(machine));
@@ -71,9 +74,17 @@ export function createPostgresql(machine: Machine, version: string, clock: Clock
     await connections.close();
     if (!runs) await privateDirectory(machine.runDirectory, user);
     await configure(settings);
+    if (!runs && settings.standby) await raiseSignal(machine, files);
     await serve();
     if (runs) await reload();
     await establish(connections);
+  }
+
+  /** As `bring`, without a start. */
+  async function apply(settings: Settings): Promise<void> {
+    await mustBeInitialised();
+    await configure(settings);
+    if ((await server.pid()) !== undefined) await reload();
   }
 
   /** A server that finds no room for WAL is given what was set aside for it, and nobody may write then. */
@@ -95,6 +106,7 @@ export function createPostgresql(machine: Machine, version: string, clock: Clock
 
   return {
     version,
+    replication: replication({ machine, files, connections, clock, apply, start: bring, stop: end, runs: async () => (await server.pid()) !== undefined }),
     initialised: () => isInitialised(files),
     async initialise() {
       await hydrate(machine.engineDirectory);
@@ -116,7 +128,7 @@ export function createPostgresql(machine: Machine, version: string, clock: Clock
       await connections.main(
         (sql) => sql`
           select pg_terminate_backend(pid) from pg_stat_activity
-          where client_addr is not null
+          where client_addr is not null and backend_type = 'client backend'
             and not exists (select from unnest(string_to_array(${allowed}, ',')::inet[]) as net where client_addr <<= net)`,
       );
     },
@@ -134,11 +146,7 @@ export function createPostgresql(machine: Machine, version: string, clock: Clock
     },
     logs: () => [{ name: generalLog, type: "USER", path: files.log, previous: olderLog(files.log) }],
     /** Trove restarts the server for its log collector (contract §5.5). Ours writes to a file of the agent's from its start, so a reload is all it takes. */
-    async applyLogs(settings) {
-      await mustBeInitialised();
-      await configure(settings);
-      if ((await server.pid()) !== undefined) await reload();
-    },
+    applyLogs: apply,
     async applyTls(settings, tls) {
       await mustBeInitialised();
       await placeCertificate(machine, files, settings.tlsMode, tls);

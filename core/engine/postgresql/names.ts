@@ -14,12 +14,15 @@ export const heir = "coffer_heir";
 /** Where the agent's sessions are when they belong to no database of the tenant's. */
 export const home = "postgres";
 
+/** Begins the names of roles and slots of those that follow this server. */
+export const followerPrefix = "coffer_replica_";
+
 const reservedUsers = new Set([superuser, root, owner, heir, "postgres", "public", "none"]);
 const reservedDatabases = new Set([home, superuser, "template0", "template1"]);
 /** NAMEDATALEN - 1: PostgreSQL cuts longer names off without an error. */
 const longest = 63;
 
-export const isReservedUser = (name: string) => reservedUsers.has(name) || name.startsWith("pg_");
+export const isReservedUser = (name: string) => reservedUsers.has(name) || name.startsWith("pg_") || name.startsWith(followerPrefix);
 export const isReservedDatabase = (name: string) => reservedDatabases.has(name);
 
 /** An SQL identifier, whatever the name holds. */

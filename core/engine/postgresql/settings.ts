@@ -17,7 +17,7 @@ export function settingsText(machine: Machine, files: Layout, settings: Settings
     ...lines(defaults(settings)),
     `include_if_exists = ${quoted(overrides)}`,
     ...lines({ ...statements(settings), ...place(machine, files), ...fixed(settings) }),
-    ...[files.tls, files.guard].map((file) => `include_if_exists = ${quoted(file)}`),
+    ...[files.tls, files.guard, files.replication].map((file) => `include_if_exists = ${quoted(file)}`),
     "",
   ].join("\n");
 }

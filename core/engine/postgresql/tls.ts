@@ -28,7 +28,7 @@ export async function endOpen(connections: Connections, mode: "enforced" | "mtls
   await connections.main(
     (sql) => sql`
       select pg_terminate_backend(a.pid) from pg_stat_activity a join pg_stat_ssl s using (pid)
-      where a.client_addr is not null and (not s.ssl or (${mode === "mtls"} and s.client_dn is null))`,
+      where a.client_addr is not null and a.backend_type = 'client backend' and (not s.ssl or (${mode === "mtls"} and s.client_dn is null))`,
   );
 }
 

@@ -31,6 +31,10 @@ export const layout = (volume: string) => ({
   pair: join(volume, "conf", "server.pem"),
   /** Of the CAs whose clients are let in. */
   clientCa: join(volume, "conf", "client-ca.pem"),
+  /** Whom a replica follows, and with which password. */
+  replication: join(volume, "conf", "replication.conf"),
+  passwords: join(volume, "conf", "passwords"),
+  signal: join(volume, "pgdata", "standby.signal"),
   reserve: join(volume, "reserve"),
   logs: join(volume, "log"),
   log: join(volume, "log", "postgresql.log"),
@@ -77,7 +81,7 @@ export async function adoptVolume({ from, directory, as }: { from: string; direc
 }
 
 /** Others may pass through to what is theirs, but the top of the volume is ours alone. */
-async function closeVolume(directory: string): Promise<void> {
+export async function closeVolume(directory: string): Promise<void> {
   if (asRoot()) await chown(directory, 0, 0);
   await chmod(directory, asRoot() ? 0o711 : 0o700);
 }
