@@ -1,4 +1,5 @@
 import type { Settings } from "#core/engine/engine";
+import type { Position } from "#core/guest/protocol";
 
 /** An instance that follows this one, as the access rules of the source know it. */
 export interface Member {
@@ -33,24 +34,6 @@ export interface Upstream {
   password: string;
   /** Of the source's agent, as the copy has the source's roles; absent where the copy is there already. */
   superuser?: string;
-}
-
-/** Where an instance stands. Positions are WAL locations (`16/B374D848`), lag is what was known at the last look. */
-export interface Position {
-  role: "source" | "replica";
-  timeline: number;
-  /** The end of what was received, or written where nothing is followed. */
-  received: string;
-  /** The end of what can be read. */
-  replayed: string;
-  /** Of a replica: whether it is connected to its source. */
-  streaming?: boolean;
-  /** Bytes that the source had and readers here had not. */
-  lagBytes?: number;
-  /** How old what can be read is, if the source had more. */
-  lagSeconds?: number;
-  /** Replay waits for settings that the source has raised. */
-  stalled?: true;
 }
 
 /** Physical replication. Every method may be called again after a crash in its middle. */

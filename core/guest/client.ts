@@ -199,6 +199,11 @@ function fold(before: Inventory, kind: JobKind, raw: Record<string, unknown>): I
     case "enable_root":
     case "disable_root":
     case "log":
+    case "serve":
+    case "follow":
+    case "hold":
+    case "promote":
+    case "position":
       return before;
   }
 }

@@ -66,10 +66,56 @@ export const tlsBound = (instanceId: string, generation: number, mode: TlsMode) 
 export const TlsResult = z.object(TlsSource);
 export type TlsResult = z.infer<typeof TlsResult>;
 
+/**
+ * Whom a replica follows. The password of its role there, and that of the source's agent, which the copied data knows, are sealed
+ * for the replica's agent alone (`core/guest/seal`, bound by `replicaBound`): the first by the control plane, the second by the source's agent.
+ */
+export const Following = z.object({
+  sourceId: z.uuid(),
+  host: z.string(),
+  port: z.number().int(),
+  /** Of the replica's role and slot. */
+  name: z.string(),
+  password: z.string(),
+  superuser: z.string().exactOptional(),
+  /** PEM of the certificate that the source presents, where it is a user's own; absent = one of the installation's. */
+  certificate: z.string().exactOptional(),
+});
+export type Following = z.infer<typeof Following>;
+/** What a sealed password is for, and for no other replica, server or source. */
+export const replicaBound = (what: "password" | "superuser", sourceId: string, replicaId: string, generation: number) => `coffer replica ${what}\n${sourceId}\n${replicaId}\n${generation}`;
+/** A replica as its source is told of it. */
+const Follower = z.object({
+  instanceId: z.uuid(),
+  generation: z.number().int(),
+  name: z.string(),
+  /** Where it listens, and connects from. */
+  address: z.string(),
+  verifier: z.string(),
+  /** Whom the source's agent seals its password for; absent = it has it. */
+  sealingKey: z.string().max(512).exactOptional(),
+});
+export type Follower = z.infer<typeof Follower>;
+/** What `serve` answers: by replica, the password of the source's agent, sealed for it. */
+export const ServeResult = z.object({ superuser: z.record(z.uuid(), z.string()) });
+/** WAL locations (`16/B374D848`). Lags in bytes and seconds, as far as they are known. */
+export const Position = z.object({
+  role: z.enum(["source", "replica"]),
+  timeline: z.number().int(),
+  received: z.string().max(32),
+  replayed: z.string().max(32),
+  streaming: z.boolean().exactOptional(),
+  lagBytes: z.number().nonnegative().max(Number.MAX_SAFE_INTEGER).exactOptional(),
+  lagSeconds: z.number().nonnegative().max(Number.MAX_SAFE_INTEGER).exactOptional(),
+  /** It waits for settings that its source has raised. */
+  stalled: z.literal(true).exactOptional(),
+});
+export type Position = z.infer<typeof Position>;
+
 /** What each kind of job carries. Every kind is idempotent: doing it twice equals doing it once. */
 export const jobs = {
-  /** The first job: initialise, start, create what the user asked for. */
-  prepare: z.object({ memoryMb: z.number(), volumeGb: z.number(), cidrs: Cidrs, overrides: Overrides.exactOptional(), databases: z.array(Database), users: z.array(User), modules: z.array(Module).exactOptional() }),
+  /** The first job: initialise, or copy the source's data, start, create what the user asked for. */
+  prepare: z.object({ memoryMb: z.number(), volumeGb: z.number(), cidrs: Cidrs, overrides: Overrides.exactOptional(), databases: z.array(Database), users: z.array(User), modules: z.array(Module).exactOptional(), following: Following.exactOptional() }),
   restart: z.object({ overrides: Overrides.exactOptional() }),
   /** New size of the server: derive memory settings, restart. */
   configure: z.object({ memoryMb: z.number(), overrides: Overrides.exactOptional() }),
@@ -88,6 +134,16 @@ export const jobs = {
   access: z.object({ cidrs: Cidrs }),
   /** Puts a certificate and a mode in force: a given one, the built-in one, those before the last change, or the present ones again. `id` tells this change from others: to go back twice is not to go back once. */
   tls: z.object({ id: z.uuid(), change: z.discriminatedUnion("to", [z.object({ to: z.literal("given"), given: GivenTls }), z.object({ to: z.enum(["builtin", "previous", "same"]) })]) }),
+  /** Lets exactly these follow. Answers `ServeResult`. */
+  serve: z.object({ followers: z.array(Follower) }),
+  /** From now on a replica of that source, whatever it was before; copied anew where its data has gone another way. Answers `seeded`. */
+  follow: Following,
+  /** A source becomes read-only, for good, following nobody. Answers its `Position`: all that it ever wrote is before `received`. */
+  hold: z.object({}),
+  /** A replica becomes a source of its own, once it has all up to `until`; not begun after `before`. Answers its `Position`. */
+  promote: z.object({ until: z.string().exactOptional(), before: z.iso.datetime().exactOptional() }),
+  /** Answers the `Position`. */
+  position: z.object({}),
   create_databases: z.object({ databases: z.array(Database) }),
   delete_database: z.object({ name: z.string() }),
   create_users: z.object({ users: z.array(User) }),
@@ -187,6 +243,8 @@ export const Report = z.object({
   inventory: Inventory.optional(),
   /** With every report: what is pending changes all the time, and is as old as the report. Absent = an agent that publishes none. */
   logs: z.array(GuestLog).max(20).optional(),
+  /** With every report of one that follows or is followed. */
+  replication: Position.optional(),
 });
 export type Report = z.infer<typeof Report>;
 

@@ -31,8 +31,8 @@ const postgresql: Rules = {
   },
   user: (name) => (name.length === 0 ? "it is empty" : postgresqlName(name)),
   reservedDatabase: (name) => ours.has(name) || name === "template0" || name === "template1",
-  // "public" and "none" are key words where a role is named; pg_ is PostgreSQL's own prefix.
-  reservedUser: (name) => ours.has(name) || ["root", "public", "none"].includes(name) || name.startsWith("pg_"),
+  // "public" and "none" are key words where a role is named; pg_ is PostgreSQL's own prefix, the last one that of our replicas.
+  reservedUser: (name) => ours.has(name) || ["root", "public", "none"].includes(name) || name.startsWith("pg_") || name.startsWith("coffer_replica_"),
 };
 
 const byManager: Record<string, Rules> = { postgresql };

@@ -1,6 +1,7 @@
 import { createPublicKey, generateKeyPairSync, randomBytes } from "node:crypto";
 import type { Settings } from "#core/engine/engine";
-import type { Position, Replication, Upstream } from "#core/engine/replication";
+import type { Replication, Upstream } from "#core/engine/replication";
+import type { Position } from "#core/guest/protocol";
 import { scramVerifier } from "#core/guest/scram";
 import { createAuthority, issue, type Authority } from "#core/pki";
 import { engineRig, settings, type Rig } from "#test/support/engine";

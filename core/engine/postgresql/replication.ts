@@ -1,7 +1,8 @@
 import type { Clock } from "#core/clock";
 import type { Machine, Settings } from "#core/engine/engine";
-import type { Position, Replication, Upstream } from "#core/engine/replication";
+import type { Replication, Upstream } from "#core/engine/replication";
 import { AppError } from "#core/error";
+import type { Position } from "#core/guest/protocol";
 import type { Connections, Sql } from "#core/engine/postgresql/connections";
 import { inRecovery, serve } from "#core/engine/postgresql/followers";
 import { glance } from "#core/engine/postgresql/files";

@@ -70,8 +70,8 @@ export class Agent {
     this.#supervisor = new Supervisor(engine, settings, certificates, clock, random, changed);
     const own: LogFile[] = logFile === undefined ? [] : [{ name: "guest", type: "SYS", path: logFile, previous: `${logFile}.1` }];
     const logs = new Logs({ files: () => [...engine.logs(), ...own], enabled: () => settings.value?.logs ?? [], noted, link: this.#link, clock, signal: this.#ending.signal });
-    this.#monitor = new Monitor({ engine, supervisor: this.#supervisor, guard: new Guard(engine, this.#supervisor, clock, changed), logs, own: { keys, certificates }, clock, version, changed });
-    const host = { engine, logs, supervisor: this.#supervisor, settings, certificates, version };
+    this.#monitor = new Monitor({ engine, supervisor: this.#supervisor, guard: new Guard(engine, this.#supervisor, clock, changed), logs, own: { keys, certificates, settings }, clock, version, changed });
+    const host = { engine, logs, supervisor: this.#supervisor, settings, certificates, keys, boot, clock, version };
     this.#runner = new Runner(journal, host, clock, () => this.#monitor.look(), changed);
     this.#sync = new Sync({ boot, keys, link: this.#link, journal, runner: this.#runner, monitor: this.#monitor, supervisor: this.#supervisor, clock, random });
   }

@@ -1,21 +1,16 @@
-import type { Engine } from "#core/engine/engine";
 import { AppError, describe } from "#core/error";
 import { diagnostics, hardware } from "#core/guest/agent/figures";
-import type { JsonFile } from "#core/guest/agent/file";
 import { notEnrolled, told, type Certificates, type Choice } from "#core/guest/agent/certificates";
 import type { Logs } from "#core/guest/agent/logs";
 import type { Kept } from "#core/guest/agent/machine";
+import { follow, hold, promote, replicationOf, serve, upstreamOf, type Party } from "#core/guest/agent/replicate";
 import { rise } from "#core/guest/agent/rise";
 import { applyModules, removeModule } from "#core/guest/agent/modules";
-import type { Supervisor } from "#core/guest/agent/supervisor";
 import { jobs, PROTOCOL, type JobKind, type JobSpec } from "#core/guest/protocol";
 import { log } from "#core/log";
 
 /** What jobs work on. */
-export interface Host {
-  engine: Engine;
-  supervisor: Supervisor;
-  settings: JsonFile<Kept | null>;
+export interface Host extends Party {
   logs: Logs;
   certificates: Certificates;
   /** The agent's own. */
@@ -67,15 +62,18 @@ const chosen = (overrides: Kept["overrides"]) => (overrides === undefined ? {} :
 const handlers: { [K in JobKind]: Handler<K> } = {
   prepare: {
     online: false,
-    run: async (host, { memoryMb, volumeGb, cidrs, overrides, databases, users, modules }) => {
+    run: async (host, { memoryMb, volumeGb, cidrs, overrides, databases, users, modules, following }) => {
       const { engine, certificates } = host;
+      const source = following && upstreamOf(host, following);
       await bring(host, async () => {
-        await engine.initialise();
-        const leftOut = await rise(host, "start", { memoryMb, volumeGb, cidrs, ...chosen(overrides) });
+        if (source) await replicationOf(host).seed(source);
+        else await engine.initialise();
+        const leftOut = await rise(host, "start", { memoryMb, volumeGb, cidrs, ...chosen(overrides), ...(source && { standby: {} }) });
         const tls = certificates.chosen(certificates.present);
         if (tls) await engine.applyTls(changed(host, { tlsMode: tls.mode }), tls.bundle);
         return leftOut;
       });
+      if (following) await follow(host, following);
       if (databases.length > 0) await engine.createDatabases({ databases });
       if (users.length > 0) await engine.createUsers({ users });
       // A module that cannot be applied takes nothing from the new instance: the answer says so.
@@ -135,6 +133,11 @@ const handlers: { [K in JobKind]: Handler<K> } = {
       return told(choice);
     },
   },
+  serve: { online: true, run: serve },
+  follow: { online: false, run: follow },
+  hold: { online: false, run: hold },
+  promote: { online: true, run: promote },
+  position: { online: true, run: (host) => replicationOf(host).position() },
   create_databases: { online: true, run: ({ engine }, spec) => engine.createDatabases(spec) },
   delete_database: { online: true, run: ({ engine }, spec) => engine.deleteDatabase(spec) },
   create_users: { online: true, run: ({ engine }, spec) => engine.createUsers(spec) },

@@ -24,6 +24,14 @@ export interface Kept extends Settings {
   stopped?: true;
 }
 
+const MemberFile = z.object({ name: z.string(), address: z.string() });
+const StandbyFile = z.object({
+  source: z
+    .object({ host: z.string(), port: z.number(), name: z.string(), identity: z.union([z.object({ ca: z.string() }), z.object({ certificate: z.string() })]) })
+    .exactOptional(),
+  floors: z.record(z.string(), z.number()).exactOptional(),
+});
+
 const OverridesFile = z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]));
 
 /** `settings.json` in the state directory; null until the first `prepare`. */
@@ -37,5 +45,7 @@ export const SettingsFile = z
     stopped: z.literal(true).exactOptional(),
     logs: z.array(z.string()).exactOptional(),
     tlsMode: z.enum(tlsModes).exactOptional(),
+    members: z.array(MemberFile).exactOptional(),
+    standby: StandbyFile.exactOptional(),
   })
   .nullable() satisfies z.ZodType<Kept | null>;

@@ -5,13 +5,17 @@ import { describe } from "#core/error";
 import { bounded } from "#core/guest/agent/bounded";
 import type { Certificates } from "#core/guest/agent/certificates";
 import type { Guard } from "#core/guest/agent/guard";
+import type { JsonFile } from "#core/guest/agent/file";
 import type { Keys } from "#core/guest/agent/keys";
+import type { Kept } from "#core/guest/agent/machine";
 import type { ServiceStatus, Supervisor } from "#core/guest/agent/supervisor";
 import type { Logs } from "#core/guest/agent/logs";
-import type { GuestLog, Inventory, Report } from "#core/guest/protocol";
+import type { GuestLog, Inventory, Position, Report } from "#core/guest/protocol";
 import { log } from "#core/log";
 
 const healthEveryMs = 10_000;
+/** A replica that loses its source tells so at once. */
+const positionEveryMs = 2_000;
 const inventoryEveryMs = 60_000;
 /** An answer that comes later than this is not waited for. */
 const answerMs = 20_000;
@@ -21,10 +25,14 @@ const digest = (inventory: Inventory) => createHash("sha256").update(JSON.string
 /** What is worth a report of its own: that something is pending, but not how much. */
 const outline = (logs: readonly GuestLog[] = []) => JSON.stringify(logs.map(({ pending, ...rest }) => ({ ...rest, some: pending > 0 })));
 
+/** The same of where it stands: not the locations, which never stand still. */
+const bearing = (position: Position | undefined) => position && `${position.role} ${position.streaming} ${position.stalled}`;
+
 /** What the agent has to tell of itself. */
 interface Own {
   keys: Pick<Keys, "sealingKey">;
   certificates: Pick<Certificates, "certificate">;
+  settings: Pick<JsonFile<Kept | null>, "value">;
 }
 
 interface Parts {
@@ -53,6 +61,9 @@ export class Monitor {
   /** Undefined = not looked yet. */
   #survey: GuestLog[] | undefined;
   #toldLogs = "[]";
+  /** Of one that follows or is followed. */
+  #position: Position | undefined;
+  #toldBearing: string | undefined;
   #toldStatus: ServiceStatus | undefined;
   #toldCrashes = 0;
   #toldWrites: Writes = "open";
@@ -77,6 +88,10 @@ export class Monitor {
         if (outline(this.#survey) !== this.#toldLogs) this.#changed();
       }),
       this.#guard.run(signal),
+      this.#every(positionEveryMs, signal, async () => {
+        await this.#lookAtPosition();
+        if (bearing(this.#position) !== this.#toldBearing) this.#changed();
+      }),
       this.#every(inventoryEveryMs, signal, async () => {
         await this.look();
         if (this.untold) this.#changed();
@@ -87,6 +102,7 @@ export class Monitor {
   /** Takes stock of what the engine holds; a server that is down holds what it held. Wakes nobody. */
   async look(): Promise<void> {
     await this.#lookAtLogs();
+    await this.#lookAtPosition();
     if (this.#supervisor.status !== "healthy") return;
     try {
       const answer = await bounded(this.#clock, answerMs, this.#engine.inventory());
@@ -96,6 +112,21 @@ export class Monitor {
       else log.warn("the inventory takes too long");
     } catch (error) {
       log.warn("the inventory could not be taken", { error: describe(error) });
+    }
+  }
+
+  async #lookAtPosition(): Promise<void> {
+    const { standby, members = [] } = this.#own.settings.value ?? {};
+    const { replication } = this.#engine;
+    if (!replication || (!standby && members.length === 0)) {
+      this.#position = undefined;
+      return;
+    }
+    if (this.#supervisor.status !== "healthy") return;
+    try {
+      this.#position = (await bounded(this.#clock, answerMs, replication.position()))?.value ?? this.#position;
+    } catch (error) {
+      log.warn("the server does not say where it stands", { error: describe(error) });
     }
   }
 
@@ -119,6 +150,7 @@ export class Monitor {
       writes,
       ...(this.#survey && { logs: this.#survey }),
       sealingKey: this.#own.keys.sealingKey,
+      ...(this.#position && { replication: this.#position }),
       ...(news && { inventory: this.#inventory?.value }),
     };
   }
@@ -129,13 +161,14 @@ export class Monitor {
     this.#toldCrashes = crashes;
     this.#toldWrites = report.writes ?? "open";
     this.#toldLogs = outline(report.logs);
+    this.#toldBearing = bearing(report.replication);
     if (report.inventory) this.#toldHash = digest(report.inventory);
   }
 
   /** True while the server has not heard of the present state. */
   get untold(): boolean {
     const { status, crashes } = this.#supervisor;
-    return status !== this.#toldStatus || crashes > this.#toldCrashes || this.#guard.writes !== this.#toldWrites || this.#inventory?.hash !== this.#toldHash || outline(this.#survey) !== this.#toldLogs;
+    return status !== this.#toldStatus || crashes > this.#toldCrashes || this.#guard.writes !== this.#toldWrites || this.#inventory?.hash !== this.#toldHash || outline(this.#survey) !== this.#toldLogs || bearing(this.#position) !== this.#toldBearing;
   }
 
   async #every(ms: number, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
