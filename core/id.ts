@@ -24,5 +24,9 @@ export const external = (installation: string, kind: ExternalKind, id: string) =
 export const enrolmentToken = (rootKey: Buffer, instanceId: string, generation: number) =>
   createHmac("sha256", rootKey).update(`enrol:${instanceId}:${generation}`).digest("hex");
 
+/** The password of a replica's role at its source: derived for the same reason, and stored nowhere. 256 bit, hex. */
+export const replicaPassword = (rootKey: Buffer, instanceId: string, generation: number) =>
+  createHmac("sha256", rootKey).update(`replica:${instanceId}:${generation}`).digest("hex");
+
 const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 export const isUuid = (value: string) => uuidPattern.test(value);

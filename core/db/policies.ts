@@ -25,7 +25,7 @@ grant select on operation_step, resource to coffer_app;
 grant select, delete on guest_doorbell to coffer_app;
 grant delete on guest_job to coffer_app;
 grant select, insert, delete on secret, secret_consumer to coffer_app;
-grant select (instance_id, project_id, inventory, logs, agent_version, last_seen_at, sealing_key) on guest to coffer_app;
+grant select (instance_id, project_id, inventory, logs, agent_version, last_seen_at, sealing_key, position, position_at) on guest to coffer_app;
 
 do $$
 declare

@@ -36,8 +36,13 @@ export interface Server extends Resource {
 export interface Compute extends Resources<ServerSpec, Server> {
   /** The same flavor twice = once. */
   resize(id: string, flavor: Flavor, call: Call): Promise<Server>;
-  /** Replaces the machine's processes, keeping its disks. */
+  /** Replaces the machine's processes, keeping its disks; brings up one that was stopped. */
   reboot(id: string, call: Call): Promise<void>;
+  /**
+   * Powers the server off, without its consent: once the state is SHUTDOWN nothing of it runs, and nothing will before a reboot or a
+   * rebuild. Disks, port and address stay. Twice = once.
+   */
+  stop(id: string, call: Call): Promise<Server>;
   /**
    * Makes the system anew from an image and this boot data, under the same id, on the same volume and port. What
    * has booted with this generation's boot data already is left as it is.

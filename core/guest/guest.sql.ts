@@ -1,7 +1,7 @@
 import { sql } from "drizzle-orm";
 import { bigint, bigserial, index, integer, jsonb, pgTable, text, uuid } from "drizzle-orm/pg-core";
 import { bytea, instant } from "#core/db/columns";
-import type { GuestLog, Inventory, JobKind } from "#core/guest/protocol";
+import type { GuestLog, Inventory, JobKind, Position } from "#core/guest/protocol";
 import { instance } from "#core/instance/instance.sql";
 
 /** What a guest proves itself with. Only the guest endpoint reads it. */
@@ -30,6 +30,9 @@ export const guest = pgTable("guest", {
   inventory: jsonb("inventory").$type<Inventory>(),
   /** What it last said of its logs; null = never. */
   logs: jsonb("logs").$type<GuestLog[]>(),
+  /** Where it last said to stand as a source or a replica, and when; null = it is neither. */
+  position: jsonb("position").$type<Position>(),
+  positionAt: instant("position_at"),
 });
 
 /** Work for one guest, done in order of acceptance (`seq`). */

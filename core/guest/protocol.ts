@@ -98,6 +98,7 @@ const Follower = z.object({
 export type Follower = z.infer<typeof Follower>;
 /** What `serve` answers: by replica, the password of the source's agent, sealed for it. */
 export const ServeResult = z.object({ superuser: z.record(z.uuid(), z.string()) });
+export type ServeResult = z.infer<typeof ServeResult>;
 /** WAL locations (`16/B374D848`). Lags in bytes and seconds, as far as they are known. */
 export const Position = z.object({
   role: z.enum(["source", "replica"]),
@@ -111,6 +112,9 @@ export const Position = z.object({
   stalled: z.literal(true).exactOptional(),
 });
 export type Position = z.infer<typeof Position>;
+/** What `promote` answers. One that surely did not become a source says why; where that is not sure, the job fails. */
+export const PromoteResult = Position.extend({ why: z.string().max(2000).exactOptional() });
+export type PromoteResult = z.infer<typeof PromoteResult>;
 
 /** What each kind of job carries. Every kind is idempotent: doing it twice equals doing it once. */
 export const jobs = {
@@ -140,7 +144,7 @@ export const jobs = {
   follow: Following,
   /** A source becomes read-only, for good, following nobody. Answers its `Position`: all that it ever wrote is before `received`. */
   hold: z.object({}),
-  /** A replica becomes a source of its own, once it has all up to `until`; not begun after `before`. Answers its `Position`. */
+  /** A replica becomes a source of its own, once it has all up to `until`; not begun after `before`. Answers `PromoteResult`. */
   promote: z.object({ until: z.string().exactOptional(), before: z.iso.datetime().exactOptional() }),
   /** Answers the `Position`. */
   position: z.object({}),

@@ -183,7 +183,7 @@ export async function report(caller: Guest, { report: seen, results, protocol, s
     if (!row) throw refused("The instance is gone, or its server was replaced.", "guest.revoked");
     await tx
       .update(guest)
-      .set({ agentVersion: seen.agentVersion, protocol, ...(seen.inventory && { inventory: seen.inventory }), ...(seen.logs && { logs: seen.logs }), ...(seen.sealingKey !== undefined && { sealingKey: seen.sealingKey }) })
+      .set({ agentVersion: seen.agentVersion, protocol, ...(seen.inventory && { inventory: seen.inventory }), ...(seen.logs && { logs: seen.logs }), ...(seen.sealingKey !== undefined && { sealingKey: seen.sealingKey }), position: seen.replication ?? null, positionAt: seen.replication ? at : null })
       .where(eq(guest.instanceId, caller.instanceId));
     for (const result of results) await settle(caller, result);
     return results.length > 0 || row.task !== "NONE";

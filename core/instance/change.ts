@@ -7,6 +7,7 @@ import { tooLarge, unknownFlavor } from "#core/instance/create";
 import { actionable, lockRunning, look, move, notReady, obstacle, refused } from "#core/instance/gate";
 import { instance, type Access } from "#core/instance/instance.sql";
 import { idOf, type Instance } from "#core/instance/row";
+import { followersOf } from "#core/instance/set";
 import type { Task } from "#core/instance/status";
 import { begin } from "#core/operation/index";
 import { charge, defaultLimits } from "#core/quota/index";
@@ -54,7 +55,10 @@ export async function resizeFlavor(wanted: string, flavorId: string, config: Con
   });
 }
 
-/** Grows the volume to `volumeGb` (contract §6.6): not larger 400 and too large 413 come before gate A. */
+/**
+ * Grows the volume to `volumeGb`, and those of its replicas with it (contract §6.6): not larger 400 and too large 413 come before
+ * gate A, which every one of them must pass. Each grows by itself then.
+ */
 export async function resizeVolume(wanted: string, volumeGb: number, config: Config): Promise<void> {
   const id = idOf(wanted);
   await transaction(async () => {
@@ -63,10 +67,14 @@ export async function resizeVolume(wanted: string, volumeGb: number, config: Con
     if (before.serverState === "none") throw notReady(before);
     if (volumeGb <= before.volumeGb) throw notLarger(before);
     if (volumeGb > config.COFFER_MAX_VOLUME_SIZE_GB) throw tooLarge(config);
-    const when = and(actionable(), eq(instance.volumeGb, before.volumeGb));
-    const row = await move(id, { set: { task: "RESIZING" }, when }, obstacle);
-    await charge(row.projectId, { volumes: volumeGb - row.volumeGb }, defaultLimits(config));
-    await begin({ instanceId: id, projectId: row.projectId, kind: "resize_volume", input: { volumeGb } });
+    // A replica that was grown by itself is large enough already.
+    const smaller = (await followersOf(id)).filter((one) => one.volumeGb < volumeGb);
+    for (const one of [before, ...smaller]) {
+      const when = and(actionable(), eq(instance.volumeGb, one.volumeGb));
+      const row = await move(one.id, { set: { task: "RESIZING" }, when }, obstacle);
+      await charge(row.projectId, { volumes: volumeGb - row.volumeGb }, defaultLimits(config));
+      await begin({ instanceId: row.id, projectId: row.projectId, kind: "resize_volume", input: { volumeGb } });
+    }
   });
 }
 

@@ -107,7 +107,7 @@ export async function create(wish: NewInstance, config: Config): Promise<Detail>
     );
   const { stored, group } = await (wish.configuration === undefined ? insert().then(([[made]]) => ({ stored: made, group: undefined })) : withGroup(wish.configuration));
   if (!stored) throw new Error("the instance was not stored");
-  return { instance: stored, datastore: store, version, configuration: group ? { id: group.id, name: group.name } : null, serverId: null, volumeId: null };
+  return { instance: stored, datastore: store, version, configuration: group ? { id: group.id, name: group.name } : null, replicas: [], position: null, serverId: null, volumeId: null };
 
   /** The group's values are those of the moment the instance is stored: whoever changes it afterwards finds the instance. */
   function withGroup(wanted: string) {

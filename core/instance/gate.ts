@@ -7,7 +7,8 @@ import { named, unknown, type Instance } from "#core/instance/row";
 import { serviceAllowsActions, servicesAllowingActions, statusOf, type Task } from "#core/instance/status";
 import { operation } from "#core/operation/operation.sql";
 
-const idle: readonly Task[] = ["NONE", "RESTART_REQUIRED"];
+/** The tasks in which nothing is under way. */
+export const idle: readonly Task[] = ["NONE", "RESTART_REQUIRED"];
 
 /** Gate A of contract §3.4 as a condition: what may begin an action. */
 export const actionable = () =>

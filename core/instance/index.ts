@@ -2,6 +2,8 @@
 export { create } from "#core/instance/create";
 export { get, list, listEverywhere, type Detail } from "#core/instance/row";
 export { loaded, rename, resizeFlavor, resizeVolume, restart, updateAccess } from "#core/instance/change";
+export { createReplicas } from "#core/instance/replica";
+export { detach, eject, promote } from "#core/instance/set";
 export { migrate, rebuild, reboot } from "#core/instance/manage";
 export { diagnostics, hardware, ping, stop, type Diagnostics, type Hardware } from "#core/instance/question";
 export { remove, resetStatus, resetTask } from "#core/instance/remove";
@@ -21,4 +23,3 @@ export { disableRoot, enableRoot, lastRoot, rootEnabled } from "#core/instance/r
 export { listLogs, operateLog, showLog, type Log } from "#core/instance/logs";
 export { type NewDatabase, type NewUser } from "#core/instance/account";
 export { type Reach } from "#core/instance/work";
-export { obstacle } from "#core/instance/gate";

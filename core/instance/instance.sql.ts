@@ -1,5 +1,5 @@
 import { sql } from "drizzle-orm";
-import { bigint, boolean, index, integer, jsonb, pgTable, text, uuid } from "drizzle-orm/pg-core";
+import { bigint, boolean, index, integer, jsonb, pgTable, text, uuid, type AnyPgColumn } from "drizzle-orm/pg-core";
 import { configuration } from "#core/configuration/configuration.sql";
 import { datastoreVersion } from "#core/datastore/datastore.sql";
 import { base, instant } from "#core/db/columns";
@@ -69,6 +69,8 @@ export const instance = pgTable(
     sslMode: text("ssl_mode").$type<TlsMode>().notNull().default("builtin"),
     sslContainerRef: text("ssl_container_ref"),
     sslPasswordRef: text("ssl_password_ref"),
+    /** The source it follows, or is being made to; null = it follows nobody. */
+    replicaOf: uuid("replica_of").references((): AnyPgColumn => instance.id),
     rootEnabled: boolean("root_enabled").notNull().default(false),
     faultMessage: text("fault_message"),
     faultDetails: text("fault_details"),
@@ -77,6 +79,7 @@ export const instance = pgTable(
   (table) => [
     index("instance_by_project").on(table.projectId, table.id).where(sql`${table.deletedAt} is null`),
     index("instance_by_configuration").on(table.configurationId, table.id).where(sql`${table.configurationId} is not null`),
+    index("instance_by_source").on(table.replicaOf, table.id).where(sql`${table.replicaOf} is not null`),
     index("instance_by_update").on(table.updatedAt, table.id),
   ],
 );

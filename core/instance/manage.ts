@@ -1,9 +1,10 @@
-import { and, eq, ne } from "drizzle-orm";
+import { and, eq, inArray, ne, notInArray } from "drizzle-orm";
 import { inside, transaction } from "#core/db/index";
 import { demandImage, type Images } from "#core/datastore/image";
 import { actionable, lockRunning, move, notReady, obstacle, refused } from "#core/instance/gate";
 import { instance } from "#core/instance/instance.sql";
 import { get, idOf, type Instance } from "#core/instance/row";
+import type { Task } from "#core/instance/status";
 import { begin } from "#core/operation/index";
 import { operation } from "#core/operation/operation.sql";
 
@@ -41,16 +42,19 @@ export const migrate = (wanted: string, host: string | undefined): Promise<void>
     await begin({ instanceId: id, projectId: row.projectId, kind: "migrate", input: host === undefined ? {} : { host } });
   });
 
+/** Members of a set of which an operation runs at another one. */
+const switching: readonly Task[] = ["PROMOTING", "EJECTING"];
+
 /** Puts an instance that has a server, and was built once, into a task; in the open transaction. */
 async function take(wanted: string, set: Partial<Pick<Instance, "task" | "serviceStatus">>): Promise<Instance> {
   const id = idOf(wanted);
   await lockRunning(id);
-  const when = and(eq(instance.desired, "present"), ne(instance.serverState, "none"));
-  const row = await move(id, { set, when }, (found) => (found.serverState === "none" ? notReady(found) : refused(found, "task status was DELETING")));
+  const when = and(eq(instance.desired, "present"), ne(instance.serverState, "none"), notInArray(instance.task, [...switching]));
+  const row = await move(id, { set, when }, (found) => (found.serverState === "none" ? notReady(found) : refused(found, `task status was ${found.task}`)));
   const built = await inside()
     .select({ id: operation.id })
     .from(operation)
-    .where(and(eq(operation.instanceId, id), eq(operation.kind, "create"), eq(operation.outcome, "done")))
+    .where(and(eq(operation.instanceId, id), inArray(operation.kind, ["create", "create_replica"]), eq(operation.outcome, "done")))
     .limit(1);
   if (built.length === 0) throw refused(row, "task status was BUILDING");
   return row;

@@ -1,4 +1,4 @@
-import { and, eq, inArray, ne, not, or, type SQL } from "drizzle-orm";
+import { and, eq, inArray, ne, not, notInArray, or, type SQL } from "drizzle-orm";
 import { transaction } from "#core/db/index";
 import { emit } from "#core/db/outbox";
 import { unprocessable } from "#core/error";
@@ -7,7 +7,8 @@ import { change, lockRunning, look, notReady, refused, type RunningOperation } f
 import { instance } from "#core/instance/instance.sql";
 import { forgetModules } from "#core/instance/modules";
 import { idOf, type Instance } from "#core/instance/row";
-import { statusOf } from "#core/instance/status";
+import { refuseFollowed } from "#core/instance/set";
+import { statusOf, type Task } from "#core/instance/status";
 import { begin, cancelRunning } from "#core/operation/index";
 import { release } from "#core/quota/index";
 
@@ -28,21 +29,26 @@ export async function remove(wanted: string): Promise<Instance> {
     const running = await lockRunning(id);
     const removed = await change(id, {
       set: { desired: "absent", task: "DELETING", configurationId: null, configurationPending: false },
-      when: and(eq(instance.desired, "present"), not(building)),
+      when: and(eq(instance.desired, "present"), not(building), notInArray(instance.task, [...moving])),
     });
     const row = removed ?? (await look(id));
     if (removed) {
+      // Judged with the row locked: no replica can begin to follow it any more.
+      await refuseFollowed(id);
       await forgetModules(id);
       const flavor = await Flavor.find(row.flavorId);
       await release(row.projectId, { instances: 1, ram: flavor?.ramMb ?? 0, volumes: row.volumeGb });
     } else if (row.desired === "present") {
-      throw statusOf(row) === "BUILD" ? stillBuilding(row) : refused(row, "it was changed by another request meanwhile");
+      throw statusOf(row) === "BUILD" ? stillBuilding(row) : refused(row, moving.includes(row.task) ? `task status was ${row.task}` : "it was changed by another request meanwhile");
     }
     if (!running) await begin({ instanceId: id, projectId: row.projectId, kind: "destroy" });
     else if (running.kind !== "destroy") await interrupt(row, running);
     return row;
   });
 }
+
+/** The set is between two sources: whoever leaves it now could be either of them. */
+const moving: readonly Task[] = ["PROMOTING", "EJECTING"];
 
 const stillBuilding = (row: Instance) =>
   unprocessable(`Instance ${row.id} cannot be deleted while it is being built (instance status was BUILD).`, {

@@ -11,8 +11,13 @@ export type Task =
   | "UPDATING"
   | "MIGRATING"
   | "RESTART_REQUIRED"
+  | "PROMOTING"
+  | "EJECTING"
+  | "DETACHING"
   | "BUILDING_ERROR"
-  | "UPDATING_ERROR";
+  | "UPDATING_ERROR"
+  | "PROMOTING_ERROR"
+  | "EJECTING_ERROR";
 
 /** What the compute service last said; `none` before a server exists. */
 export type ServerState = "none" | "BUILD" | "ACTIVE" | "ERROR" | "SHUTDOWN";
@@ -51,6 +56,8 @@ export function statusOf(seen: Observed): Status {
   switch (seen.task) {
     case "BUILDING_ERROR":
     case "UPDATING_ERROR":
+    case "PROMOTING_ERROR":
+    case "EJECTING_ERROR":
       return "ERROR";
     case "BUILDING":
       return seen.serverState === "ERROR" ? "ERROR" : "BUILD";
@@ -60,6 +67,12 @@ export function statusOf(seen: Observed): Status {
       return "RESIZE";
     case "RESTART_REQUIRED":
       return "RESTART_REQUIRED";
+    case "PROMOTING":
+      return "PROMOTE";
+    case "EJECTING":
+      return "EJECT";
+    case "DETACHING":
+      return "DETACH";
     case "DELETING":
       return seen.serverState === "ACTIVE" || seen.serverState === "SHUTDOWN" || seen.serverState === "none"
         ? "SHUTDOWN"

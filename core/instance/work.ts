@@ -92,12 +92,16 @@ export async function submit<K extends JobKind>(
   const jobId = await transaction(async () => {
     const [row] = await inside().select().from(instance).where(named(id)).for("no key update");
     if (!row) throw unknown(id);
+    if (row.replicaOf !== null) throw readOnly(row, row.replicaOf);
     const spec = await judge({ ...answering({ row, manager }), expected: shown(manager, await expected(id)) });
     return enqueue({ instanceId: id, projectId: row.projectId, generation: row.generation, kind, spec });
   });
   await reach.doorbell.ring(id);
   return jobId;
 }
+
+const readOnly = ({ id }: Instance, sourceId: string) =>
+  unprocessable(`Instance ${id} is a replica, and read-only.`, { reason: "replica.read_only", next: `Make the change at its source, ${sourceId}; it comes here by itself.` });
 
 /** Waits for a job's end; a job that failed, or did not end in time, is the caller's 400 (contract §4.2). */
 export async function finish(jobId: string, { waitMs }: Reach): Promise<void> {

@@ -14,6 +14,11 @@ export interface Input {
   /** What a rebuild makes the server from, and the generation of its new guest. */
   imageId?: string;
   generation?: number;
+  /** The source of a replica set when the work began, and its other members that take part. */
+  sourceId?: string;
+  memberIds?: string[];
+  /** The replica that an ejection makes the source. */
+  chosenId?: string;
   access?: { is_public?: boolean; allowed_cidrs?: string[] };
 }
 

@@ -86,15 +86,20 @@ export async function landed(name: string, externalId: string) {
 }
 
 /** The external resource of one kind that this instance has or may have. */
-export async function resourceOf(c: Context, kind: ExternalKind) {
+export const resourceOf = (c: Context, kind: ExternalKind) => resourceAt(c.instance.id, kind);
+
+async function resourceAt(instanceId: string, kind: ExternalKind) {
   const [row] = await read((tx) =>
     tx
       .select()
       .from(resource)
-      .where(and(eq(resource.instanceId, c.instance.id), eq(resource.kind, kind), isNull(resource.removedAt))),
+      .where(and(eq(resource.instanceId, instanceId), eq(resource.kind, kind), isNull(resource.removedAt))),
   );
   return row;
 }
+
+/** The same of any instance; undefined where none was made. */
+export const externalIdOf = async (instanceId: string, kind: ExternalKind): Promise<string | undefined> => (await resourceAt(instanceId, kind))?.externalId ?? undefined;
 
 /** The cloud's id of a resource that an earlier label made. */
 export async function externalId(c: Context, kind: ExternalKind): Promise<string> {

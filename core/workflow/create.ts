@@ -1,11 +1,7 @@
-import { standardPort } from "#core/datastore/index";
-import { ensure } from "#core/driver/ensure";
-import { AppError } from "#core/error";
-import { externalId, flavorOf, intend, landed } from "#core/workflow/context";
+import { madePort, madeServer, madeVolume } from "#core/workflow/build";
 import { define, done, go, wait } from "#core/workflow/define";
 import { fault } from "#core/workflow/fault";
-import { boot, prepared } from "#core/workflow/guest";
-import { imageOf } from "#core/workflow/image";
+import { prepared } from "#core/workflow/guest";
 import { serverRuns } from "#core/workflow/server";
 
 export const create = define(
@@ -23,54 +19,10 @@ export const create = define(
     settle: (c, outcome) => (outcome === "done" ? { task: "NONE" } : { task: "BUILDING_ERROR", ...fault(c, outcome) }),
   },
   {
-    volume: async (c) => {
-      const name = await intend(c, "volume");
-      const { volumeGb, volumeType } = c.instance;
-      const volume = await ensure(c.volumes, { name, sizeGb: volumeGb, ...(volumeType && { type: volumeType }) }, c.call());
-      await landed(name, volume.id);
-      return go("port");
-    },
-    port: async (c) => {
-      const name = await intend(c, "port");
-      const { manager } = await imageOf(c.instance.datastoreVersionId);
-      const port = await ensure(
-        c.network,
-        {
-          name,
-          servicePort: portOf(manager),
-          ingress: c.instance.access.allowed_cidrs ?? null,
-          isPublic: c.instance.access.is_public ?? false,
-        },
-        c.call(),
-      );
-      await landed(name, port.id);
-      return go("server", { address: port.address, port: port.port });
-    },
-    server: async (c) => {
-      const [flavor, image, volumeId, portId] = await Promise.all([
-        flavorOf(c.instance.flavorId),
-        imageOf(c.instance.datastoreVersionId),
-        externalId(c, "volume"),
-        externalId(c, "port"),
-      ]);
-      const bootData = await boot(c, image);
-      const name = await intend(c, "server");
-      const server = await ensure(
-        c.compute,
-        { name, instanceId: c.instance.id, flavor, image, volumeId, portId, boot: bootData },
-        c.call(),
-      );
-      await landed(name, server.id);
-      return go("boot", { serverState: server.state });
-    },
+    volume: madeVolume,
+    port: madePort,
+    server: madeServer,
     boot: async (c) => ((await serverRuns(c)) ? go("prepare", { serverState: "ACTIVE" }) : wait(2)),
     prepare: async (c) => ((await prepared(c)) && c.instance.serviceStatus === "healthy" ? done() : wait(5)),
   },
 );
-
-/** TCP port a client of the engine expects. */
-function portOf(manager: string): number {
-  const port = standardPort(manager);
-  if (port === undefined) throw new AppError("notImplemented", `Nothing is known of datastore manager '${manager}'.`, { reason: "datastore.manager", final: true });
-  return port;
-}

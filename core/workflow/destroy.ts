@@ -9,13 +9,14 @@ import { resourceOf, type Context } from "#core/workflow/context";
 import { define, done, go, wait } from "#core/workflow/define";
 import { fault } from "#core/workflow/fault";
 import { revoke } from "#core/workflow/guest";
+import { rowOf, served } from "#core/workflow/set";
 
 export const destroy = define(
   "destroy",
   {
     comment: "Revokes the guest, then removes server, port and volume until none is left.",
     about: {
-      revoke: "From now on nothing the guest says counts.",
+      revoke: "From now on nothing the guest says counts; the source of a replica forgets it.",
       server: "Removes the server, and waits out a create whose outcome nobody saw.",
       port: "Removes the port, likewise.",
       volume: "Removes the volume, likewise.",
@@ -25,6 +26,8 @@ export const destroy = define(
   {
     revoke: async (c) => {
       await revoke(c, now(), "The instance was deleted.");
+      // Not awaited: what a source keeps for one that is gone is bounded, and a source that is away hears it later.
+      if (c.instance.replicaOf !== null) await served(c, "revoke", await rowOf(c.instance.replicaOf));
       return go("server");
     },
     server: async (c) => {

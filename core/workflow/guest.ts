@@ -2,27 +2,38 @@ import { eq, sql } from "drizzle-orm";
 import { createHash } from "node:crypto";
 import { transaction } from "#core/db/index";
 import { AppError } from "#core/error";
-import { enqueue, outcome } from "#core/guest/client";
+import { enqueue, outcome, type JobState } from "#core/guest/client";
 import { guestDoorbell } from "#core/guest/doorbell.sql";
 import { guest, guestJob } from "#core/guest/guest.sql";
 import { PROTOCOL, type Boot, type JobKind, type JobSpec } from "#core/guest/protocol";
 import { enrolmentToken } from "#core/id";
-import { stableId, type Context } from "#core/workflow/context";
+import { stableId, type Context, type Instance } from "#core/workflow/context";
+
+/** Whose guest: its row, or as much of it as a queue needs. */
+export type Addressee = Pick<Instance, "id" | "projectId" | "generation">;
+
+/** The job that a label of this run gives to a guest, whenever it asks. */
+export const jobIdOf = (c: Pick<Context, "operation" | "instance">, label: string, to: Pick<Instance, "id"> = c.instance) =>
+  to.id === c.instance.id ? stableId(c.operation.id, c.operation.run, label) : stableId(c.operation.id, c.operation.run, label, to.id);
 
 /**
- * Has the guest do one job and tells whether it is done. Called again by the same label of the
- * same run it finds the job it enqueued. A job that failed ends the run with the guest's words.
+ * Gives a guest one job of a label, once: called again by the same label of the same run it finds the job it enqueued, and answers
+ * how that stands. Undefined = enqueued now. `spec` is made only then, in the transaction that enqueues it.
  */
-export async function finished<K extends JobKind>(c: Context, label: string, kind: K, spec: JobSpec<K>): Promise<boolean> {
-  const { id: instanceId, projectId, generation } = c.instance;
-  const id = stableId(c.operation.id, c.operation.run, label);
+export async function asked<K extends JobKind>(c: Context, label: string, kind: K, spec: () => JobSpec<K> | Promise<JobSpec<K>>, to: Addressee = c.instance): Promise<JobState | undefined> {
+  const id = jobIdOf(c, label, to);
   const before = await outcome(id);
-  if (!before) {
-    await transaction(() => enqueue({ id, instanceId, projectId, generation, kind, spec }));
-    await c.doorbell.ring(instanceId);
-    return false;
-  }
-  return ended(before);
+  if (before) return before;
+  const { id: instanceId, projectId, generation } = to;
+  await transaction(async () => enqueue({ id, instanceId, projectId, generation, kind, spec: await spec() }));
+  await c.doorbell.ring(instanceId);
+  return undefined;
+}
+
+/** Has a guest do one job and tells whether it is done. A job that failed ends the run with the guest's words. */
+export async function finished<K extends JobKind>(c: Context, label: string, kind: K, spec: JobSpec<K>): Promise<boolean> {
+  const job = await asked(c, label, kind, () => spec);
+  return job !== undefined && ended(job);
 }
 
 /** Whether the job the API enqueued with the instance, its first, is done. */
@@ -37,7 +48,8 @@ export async function prepared(c: Context): Promise<boolean> {
   return ended(row);
 }
 
-function ended(job: { state: string; error: string | null }): boolean {
+/** Whether it is done; throws when it failed. */
+export function ended(job: Pick<JobState, "state" | "error">): boolean {
   if (job.state !== "failed") return job.state === "done";
   throw new AppError("badRequest", job.error ?? "The guest could not do it.", {
     reason: "guest.failed",
@@ -62,7 +74,7 @@ export async function boot(c: Context, datastore: Boot["datastore"]): Promise<Bo
       .onConflictDoUpdate({
         target: guest.instanceId,
         // Numbers begin anew: the server before may have used them up, or had a clock that was ahead.
-        set: { generation, tokenHash, tokenExpiresAt: c.operation.deadline, publicKey: null, nextPublicKey: null, lastSequence: 0, revokedAt: null },
+        set: { generation, tokenHash, tokenExpiresAt: c.operation.deadline, publicKey: null, nextPublicKey: null, sealingKey: null, lastSequence: 0, revokedAt: null },
         setWhere: sql`${guest.generation} < ${generation}`,
       }),
   );

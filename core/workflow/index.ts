@@ -3,6 +3,9 @@ import { updateAccess } from "#core/workflow/access";
 import { create } from "#core/workflow/create";
 import type { Workflow } from "#core/workflow/define";
 import { destroy } from "#core/workflow/destroy";
+import { ejectSource } from "#core/workflow/eject";
+import { promoteReplica } from "#core/workflow/promote";
+import { createReplica, detachReplica } from "#core/workflow/replica";
 import { migrate, reboot } from "#core/workflow/reboot";
 import { rebuild } from "#core/workflow/rebuild";
 import { resizeFlavor, resizeVolume } from "#core/workflow/resize";
@@ -19,4 +22,8 @@ export const workflows = {
   reboot,
   migrate,
   rebuild,
+  create_replica: createReplica,
+  detach_replica: detachReplica,
+  promote_replica: promoteReplica,
+  eject_source: ejectSource,
 } satisfies Record<Kind, Workflow>;

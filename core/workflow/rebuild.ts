@@ -6,9 +6,10 @@ import { overridesOf } from "#core/instance/overrides";
 import { externalId, flavorOf, type Context } from "#core/workflow/context";
 import { define, done, go, wait } from "#core/workflow/define";
 import { fault } from "#core/workflow/fault";
-import { boot, finished, revoke } from "#core/workflow/guest";
+import { asked, boot, ended, finished, revoke } from "#core/workflow/guest";
 import { imageOf } from "#core/workflow/image";
 import { restingTask } from "#core/workflow/rest";
+import { followingOf, isFollowed, rowOf, served } from "#core/workflow/set";
 import { serverRuns } from "#core/workflow/server";
 
 export const rebuild = define(
@@ -20,6 +21,7 @@ export const rebuild = define(
       server: "Makes the server anew from the image, with boot data for a guest of the next generation.",
       boot: "Waits until the cloud says that the server runs.",
       engine: "The new guest takes over the data on the volume and reports the database healthy.",
+      set: "In a replica set it follows its source again, or lets its replicas in.",
     },
     // Repeating it is how one that failed is repaired.
     settle: async (c, outcome) => (outcome === "done" ? { task: await restingTask(c) } : { task: "BUILDING_ERROR", ...fault(c, outcome) }),
@@ -42,7 +44,14 @@ export const rebuild = define(
       const { instance } = c;
       const [{ ramMb }, overrides] = await Promise.all([flavorOf(instance.flavorId), overridesOf(instance.configurationId)]);
       const spec = { memoryMb: ramMb, volumeGb: instance.volumeGb, cidrs: instance.access.allowed_cidrs ?? null, overrides, databases: [], users: [] };
-      return (await finished(c, "engine", "prepare", spec)) && instance.serviceStatus === "healthy" ? done() : wait(5);
+      return (await finished(c, "engine", "prepare", spec)) && instance.serviceStatus === "healthy" ? go("set") : wait(5);
+    },
+    set: async (c) => {
+      const { id, replicaOf } = c.instance;
+      if (replicaOf === null) return !(await isFollowed(id)) || (await served(c, "set", c.instance)) ? done() : wait(2);
+      const source = await rowOf(replicaOf);
+      const job = await asked(c, "set", "follow", () => followingOf(c, source, c.instance));
+      return job && ended(job) ? done() : wait(2);
     },
   },
 );

@@ -30,8 +30,8 @@ const PAUSE_CEILING = 8;
 const LOOKS = 8;
 
 interface Run {
-  /** Unknown until the operation was seen. */
-  instanceId: string | undefined;
+  /** The instances it has to do with; none until the operation was seen. */
+  instanceIds: ReadonlySet<string>;
   wake: AbortController;
   /** Resolves with the run if it goes on: the runner stops. */
   ended: Promise<StepInput | undefined>;
@@ -55,7 +55,7 @@ export class Runner implements Executions {
     const present = this.#runs.get(key);
     if (present) present.wake.abort();
     else if (!this.#stopping.signal.aborted) {
-      const entry: Run = { instanceId: undefined, wake: new AbortController(), ended: Promise.resolve(undefined) };
+      const entry: Run = { instanceIds: new Set(), wake: new AbortController(), ended: Promise.resolve(undefined) };
       this.#runs.set(key, entry);
       entry.ended = this.#carry(entry, input).finally(() => this.#runs.delete(key));
     }
@@ -64,7 +64,7 @@ export class Runner implements Executions {
 
   /** Something changed at this instance: whoever waits for it looks now. */
   wake(instanceId: string) {
-    for (const entry of this.#runs.values()) if (entry.instanceId === instanceId) entry.wake.abort();
+    for (const entry of this.#runs.values()) if (entry.instanceIds.has(instanceId)) entry.wake.abort();
   }
 
   /** Lets running labels end, starts no further one. Resolves with the runs that another process may carry on. */
@@ -117,9 +117,9 @@ export class Runner implements Executions {
   /** Whether the operation can be seen; learns on the way whose wakes concern the run. */
   async #look(entry: Run, { operationId }: StepInput): Promise<boolean> {
     const [row] = await this.#options.inContext(() =>
-      read((tx) => tx.select({ instanceId: operation.instanceId }).from(operation).where(eq(operation.id, operationId))),
+      read((tx) => tx.select({ instanceId: operation.instanceId, input: operation.input }).from(operation).where(eq(operation.id, operationId))),
     );
-    entry.instanceId = row?.instanceId;
+    if (row) entry.instanceIds = new Set([row.instanceId, ...(row.input.sourceId === undefined ? [] : [row.input.sourceId]), ...(row.input.memberIds ?? [])]);
     return row !== undefined;
   }
 }

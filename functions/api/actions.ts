@@ -30,15 +30,8 @@ const actions: Record<string, (call: Call) => Promise<void>> = {
     // The stored service status is unknown then; a guest that is asked at once says how it is.
     return Instance.resetStatus(id).then(() => call.reach.doorbell.ring(id));
   },
-  // No instance is a replica here; the order of the refusals is contract §3.4's.
-  promote_to_replica_source: async (call) => {
-    const row = await Instance.loaded(param(call, "id"));
-    throw Instance.obstacle(row) ?? badRequest(`Instance ${row.id} is not a replica.`, { reason: "replica.none" });
-  },
-  eject_replica_source: async (call) => {
-    const { id } = await Instance.loaded(param(call, "id"));
-    throw badRequest(`Instance ${id} has no replicas.`, { reason: "replica.no_replicas" });
-  },
+  promote_to_replica_source: (call) => Instance.promote(param(call, "id")),
+  eject_replica_source: (call) => Instance.eject(param(call, "id"), call.config),
 };
 
 const act: Handler = async (call) => {

@@ -47,21 +47,32 @@ export const notYet = (what: string) => new AppError("notImplemented", `${what} 
 /** An empty list asks for nothing. */
 const given = (value: unknown) => value !== undefined && !(Array.isArray(value) && value.length === 0);
 
-/** What belongs to replicas only, and what this installation does not offer, in the order of contract §2.1. */
-function refuse(wish: Create) {
-  if (wish.replica_of === undefined) {
-    if ((wish.replica_count ?? 1) > 1) throw badRequest("replica_count needs replica_of.", { reason: "replica.count" });
-  } else {
-    const fixed = (["flavorRef", "volume", "datastore", "databases", "users", "locality"] as const).find((key) => given(wish[key]));
-    if (fixed) throw badRequest(`'${fixed}' cannot be given for a replica.`, { reason: "replica.fixed" });
-    throw notYet("Creating a replica");
-  }
-  if (wish.restorePoint) throw notYet("Restoring a backup");
+/** A replica has from its source what it is made of; only its place, its access and its configuration group can be chosen. */
+async function createReplicas(wish: Create, sourceId: string, call: Call) {
+  const fixed = (["flavorRef", "volume", "datastore", "databases", "users", "restorePoint", "locality"] as const).find((key) => given(wish[key]));
+  if (fixed) throw badRequest(`'${fixed}' cannot be given for a replica.`, { reason: "replica.fixed" });
+  const created = await Instance.createReplicas(
+    {
+      name: wish.name,
+      sourceId,
+      count: wish.replica_count ?? 1,
+      nics: (wish.nics ?? []).map(newNic),
+      access: newAccess(wish.access),
+      modules: (wish.modules ?? []).map(({ id }) => id),
+      ...(wish.availability_zone !== undefined && { availabilityZone: wish.availability_zone }),
+      ...(wish.configuration !== undefined && { configuration: wish.configuration }),
+      ...(wish.region_name !== undefined && { region: wish.region_name }),
+    },
+    call.config,
+  );
+  return { instance: shown(created, call) };
 }
 
 const createInstance: Handler = async (call) => {
   const { instance: wish } = parse(Create, call.body);
-  refuse(wish);
+  if (wish.replica_of !== undefined) return createReplicas(wish, wish.replica_of, call);
+  if ((wish.replica_count ?? 1) > 1) throw badRequest("replica_count needs replica_of.", { reason: "replica.count" });
+  if (wish.restorePoint) throw notYet("Restoring a backup");
   checkCarried(call, wish.databases);
   checkCarried(call, wish.users);
   const created = await Instance.create(
@@ -156,10 +167,8 @@ async function changeOther(call: Call, key: string | undefined, group: string | 
   const id = param(call, "id");
   // No key at all means detach as well: gophercloud sends it so (contract §2.3).
   if (key === "configuration" || key === undefined) return group ? Configuration.attach(id, group, call.reach) : Configuration.detach(id, call.reach);
-  const row = await Instance.loaded(id);
-  if (key === "replica_of" || key === "slave_of") {
-    throw Instance.obstacle(row) ?? badRequest(`Instance ${row.id} is not a replica.`, { reason: "replica.none" });
-  }
+  if (key === "replica_of" || key === "slave_of") return Instance.detach(id);
+  await Instance.loaded(id);
   throw notYet("Upgrading an instance");
 }
 

@@ -4,7 +4,7 @@ import type { Kind } from "#core/operation/index";
 import { ENDED } from "#core/workflow/asl";
 import { workflows } from "#core/workflow/index";
 import { byMachine, byRunner, documentOf, stepOf, type Carrier, type Run, type Step } from "#test/support/carriers";
-import { changes } from "#test/support/changes";
+import { changes, readied } from "#test/support/changes";
 import type { Execution } from "#test/support/machine";
 import { picture } from "#test/support/picture";
 import type { World } from "#test/support/world";
@@ -46,7 +46,8 @@ export async function begun(world: World, kind: Kind): Promise<string> {
   const id = await world.create();
   if (kind !== "create") {
     await carry(world, byRunner, id);
-    await world.as(world.tenant, () => changes[kind](id, world));
+    const at = await readied(kind, id, world);
+    return (await world.as(world.tenant, () => changes[kind](at, world))) ?? at;
   }
   return id;
 }

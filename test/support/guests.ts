@@ -3,7 +3,7 @@ import { expected, reportedLogs } from "#core/guest/client";
 import { pending, report, type Guest } from "#core/guest/server";
 import { factsOf } from "#core/parameter/index";
 import { applyModules } from "#core/guest/agent/modules";
-import { jobs, PROTOCOL, TlsResult, type GivenTls, type GuestLog, type JobKind, type Report } from "#core/guest/protocol";
+import { jobs, PROTOCOL, TlsResult, type GivenTls, type GuestLog, type JobKind, type Position, type Report } from "#core/guest/protocol";
 import { testSeal } from "#test/support/seal";
 
 /**
@@ -35,7 +35,12 @@ export async function act(caller: Guest, { fail = new Set(), ...seen }: { fail?:
 
 const diagnostics = { version: "test", threads: 11, fdSize: 64, vmSize: 1_200_000, vmPeak: 1_300_000, vmRss: 60_000, vmHwm: 70_000 };
 
+const stands = (role: Position["role"]): Position => ({ role, timeline: 1, received: "0/5000000", replayed: "0/5000000" });
+
 async function resultOf(kind: JobKind, spec: Record<string, unknown>): Promise<Record<string, unknown> | undefined> {
+  if (kind === "serve") return { superuser: Object.fromEntries(jobs.serve.parse(spec).followers.map(({ instanceId }) => [instanceId, "sealed"])) };
+  if (kind === "promote") return stands("source");
+  if (kind === "hold" || kind === "position") return stands("replica");
   if (kind === "apply_configuration") return waiting(spec);
   if (kind === "diagnostics") return diagnostics;
   if (kind === "hwinfo") return { memTotal: 2_000_000, cpus: 2 };

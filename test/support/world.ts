@@ -1,4 +1,4 @@
-import { and, eq, isNull } from "drizzle-orm";
+import { and, eq, inArray, isNull } from "drizzle-orm";
 import type { Actor } from "#core/actor";
 import { system } from "#core/actor";
 import { configOf } from "#core/config";
@@ -68,11 +68,16 @@ export async function createWorld({ seed: number = 1, catalogue = smallCatalogue
 
   await asSystem(() => seedCatalogue(catalogue));
 
-  /** Every guest whose server runs does its jobs and reports; with `only`, the one of that instance. */
+  /** That instance, and those that what runs at it has to do with. */
+  const concerned = async (id: string) => {
+    const rows = await asSystem(() => read((tx) => tx.select({ input: operation.input }).from(operation).where(and(eq(operation.instanceId, id), isNull(operation.outcome)))));
+    return [id, ...rows.flatMap(({ input: { sourceId = id, memberIds = [] } }) => [sourceId, ...memberIds])];
+  };
+  /** Every guest whose server runs does its jobs and reports; with `only`, the one of that instance and those of its set that are at work with it. */
   const guestsAct = async (only?: string) => {
     if (silent) return;
     const servers = new Set(cloud.all().servers.filter(({ state }) => state === "ACTIVE").map(({ spec }) => spec.instanceId));
-    const wanted = and(isNull(instance.deletedAt), only === undefined ? undefined : eq(instance.id, only));
+    const wanted = and(isNull(instance.deletedAt), only === undefined ? undefined : inArray(instance.id, await concerned(only)));
     const rows = await asSystem(() => read((tx) => tx.select().from(instance).where(wanted)));
     for (const { id, projectId, generation } of rows) {
       if (servers.has(id)) await asSystem(() => act({ instanceId: id, projectId, generation }, { fail: cannot }));

@@ -5,7 +5,7 @@ import { AppError } from "#core/error";
 import type { Random } from "#core/id";
 
 type Common = "create" | "get" | "find" | "list" | "remove";
-export type Verb = `${"server" | "volume" | "port"}.${Common}` | "server.resize" | "server.reboot" | "server.rebuild" | "server.migrate" | "server.boot" | "volume.resize" | "port.setIngress";
+export type Verb = `${"server" | "volume" | "port"}.${Common}` | "server.resize" | "server.reboot" | "server.stop" | "server.rebuild" | "server.migrate" | "server.boot" | "volume.resize" | "port.setIngress";
 
 export interface Fault {
   on: Verb;

@@ -118,8 +118,18 @@ export function createFakeCloud(options: FakeOptions): FakeCloud {
         }),
       reboot: (id, call) =>
         faults.pass("server.reboot", call, () => {
-          servers.mustGet(id).reboots += 1;
-          guests.get(id)?.reboot?.();
+          const server = servers.mustGet(id);
+          server.reboots += 1;
+          if (server.state === "SHUTDOWN") void boot(server);
+          else guests.get(id)?.reboot?.();
+        }),
+      stop: (id, call) =>
+        faults.pass("server.stop", call, () => {
+          const server = servers.mustGet(id);
+          guests.get(id)?.stop?.();
+          guests.delete(id);
+          server.state = "SHUTDOWN";
+          return shownServer(server);
         }),
       rebuild: (id, what, call) =>
         faults.pass("server.rebuild", call, () => {

@@ -48,6 +48,7 @@ export class LocalCompute implements Compute {
     const agents = findAgents();
     for (const record of await this.#shelf.list()) {
       if (record.removing) void this.#remove(record);
+      else if (record.stopped) await this.#end(record);
       else this.#supervise(record, agents);
     }
   }
@@ -79,6 +80,7 @@ export class LocalCompute implements Compute {
       const record = (await this.#shelf.named(spec.name)) ?? (await this.#put(spec));
       if (record.removing) throw new AppError("conflict", `Server ${spec.name} is being removed.`, { reason: "server.removing" });
       await failpoint("local.server.created");
+      if (record.stopped) return this.#shown(record);
       const supervisor = this.#supervisors.get(record.name) ?? this.#supervise(record);
       await this.#atMost(SETTLE_MS, supervisor.settled, call);
       return this.#shown(record);
@@ -129,12 +131,24 @@ export class LocalCompute implements Compute {
     });
   }
 
+  stop(id: string, call: Call): Promise<Server> {
+    return this.#existing(id, "server.stop", call, async (record) => {
+      // First, so that no restart of Coffer brings up what was to be down.
+      await this.#shelf.rewrite({ ...record, stopped: true });
+      await failpoint("local.server.stop");
+      await this.#halt(record.name);
+      await this.#end(record);
+      return this.#shown(record);
+    });
+  }
+
   async reboot(id: string, call: Call): Promise<void> {
     await this.#existing(id, "server.reboot", call, async (record) => {
       await this.#halt(record.name);
       try {
         await this.#end(record);
       } finally {
+        await this.#wanted(record);
         await this.#atMost(SETTLE_MS, this.#supervise(record).settled, call);
       }
     });
@@ -143,7 +157,7 @@ export class LocalCompute implements Compute {
   rebuild(id: string, { image, boot }: Rebuild, call: Call): Promise<Server> {
     return this.#existing(id, "server.rebuild", call, async (record) => {
       const directory = this.#shelf.path(record.name);
-      const rebuilt = { ...record, image: { manager: image.manager, version: image.version } };
+      const rebuilt: ServerRecord = { ...record, image: { manager: image.manager, version: image.version } };
       if ((await this.#machines.generation(directory)) !== boot.generation) {
         // Throws before anything is stopped where the machine does not have that engine.
         this.#options.engines(image.manager, image.version);
@@ -151,7 +165,7 @@ export class LocalCompute implements Compute {
         try {
           await this.#end(record);
           await failpoint("local.server.rebuild");
-          await this.#shelf.rewrite(rebuilt);
+          await this.#wanted(rebuilt);
           await this.#machines.refill(directory, boot);
         } finally {
           this.#supervise(rebuilt);
@@ -181,7 +195,7 @@ export class LocalCompute implements Compute {
         await failpoint("local.volume.grow");
         await this.#options.volumes.detach(record.volumeId, { byForce: false });
       } finally {
-        await this.#supervise(record).settled;
+        if (!record.stopped) await this.#supervise(record).settled;
       }
     });
   }
@@ -241,6 +255,11 @@ export class LocalCompute implements Compute {
     );
     this.#supervisors.set(record.name, supervisor);
     return supervisor;
+  }
+
+  /** Notes that the server is to run. */
+  async #wanted({ stopped: _, ...record }: ServerRecord): Promise<void> {
+    await this.#shelf.rewrite(record);
   }
 
   async #halt(name: string): Promise<void> {

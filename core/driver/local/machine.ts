@@ -25,6 +25,8 @@ export const ServerRecord = Entry.extend({
   portId: z.string(),
   /** Set before the first step of a removal, which a restart of Coffer then finishes. */
   removing: z.boolean(),
+  /** Powered off: it stays so over restarts of Coffer. */
+  stopped: z.literal(true).optional(),
 });
 export type ServerRecord = z.infer<typeof ServerRecord>;
 

@@ -7,7 +7,7 @@ import type { JsonFile } from "#core/guest/agent/file";
 import type { Keys } from "#core/guest/agent/keys";
 import type { Kept } from "#core/guest/agent/machine";
 import type { Supervisor } from "#core/guest/agent/supervisor";
-import { replicaBound, type Boot, type Following, type JobSpec, type Position } from "#core/guest/protocol";
+import { replicaBound, type Boot, type Following, type JobSpec, type Position, type PromoteResult } from "#core/guest/protocol";
 import { seal } from "#core/guest/seal";
 
 /** What a replica set's jobs work on. */
@@ -85,12 +85,19 @@ export async function hold(party: Party): Promise<Position> {
 }
 
 /** Writes again, or for the first time. */
-export async function promote(party: Party, { until, before }: JobSpec<"promote">): Promise<Position> {
+export async function promote(party: Party, { until, before }: JobSpec<"promote">): Promise<PromoteResult> {
   const replication = replicationOf(party);
-  // Whoever asked has given up, and the former source may be writing again.
-  if (before !== undefined && party.clock.now() > new Date(before)) throw badRequest("The promotion came too late.", { reason: "replica.late", final: true });
   const present = kept(party);
-  await replication.promote(present, until);
+  const position = await replication.position();
+  if (position.role === "source" && !present.standby) return position;
+  try {
+    // Whoever asked has given up, and the former source may be writing again.
+    if (before !== undefined && party.clock.now() > new Date(before)) throw badRequest("The promotion came too late.", { reason: "replica.late" });
+    await replication.promote(present, until);
+  } catch (error) {
+    if (!(error instanceof AppError) || !["replica.late", "replica.behind"].includes(error.reason)) throw error;
+    return { ...position, why: error.message };
+  }
   const { standby: _, ...free } = present;
   // Last: a standby that is told so twice is promoted twice; one that forgot it would write its source's timeline.
   await party.settings.update(free);

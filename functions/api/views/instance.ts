@@ -11,7 +11,8 @@ const round = (value: number) => Math.round(value * 100) / 100;
 export const gigabytes = (bytes: number) => round(bytes / 2 ** 30);
 
 /** An instance in a list (contract §2.2); optional members are left out, never null. */
-export function listed({ instance, datastore, version }: Detail, { actor, config, links, now }: Call) {
+export function listed(detail: Detail, { actor, config, links, now }: Call) {
+  const { instance, datastore, version } = detail;
   return {
     id: instance.id,
     name: instance.name,
@@ -24,6 +25,8 @@ export function listed({ instance, datastore, version }: Detail, { actor, config
     access: accessOf({ instance }),
     volume: { size: instance.volumeGb },
     ...(actor.isAdmin && { tenant_id: instance.projectId }),
+    ...(instance.replicaOf !== null && instance.deletedAt === null && { replica_of: linked(instance.replicaOf, links) }),
+    ...(detail.replicas.length > 0 && { replicas: detail.replicas.map((id) => linked(id, links)) }),
     ...(instance.address !== null && instance.deletedAt === null && {
       ip: [instance.address],
       addresses: [{ address: instance.address, type: "private", ...networkOf(instance.nics[0]) }],
@@ -32,6 +35,8 @@ export function listed({ instance, datastore, version }: Detail, { actor, config
     ...(instance.port !== null && instance.port !== standardPort(version.manager) && { port: instance.port }),
   };
 }
+
+const linked = (id: string, links: Call["links"]) => ({ id, links: links.of("instances", id) });
 
 /** The network a client asked for; a home without networks has none to name. */
 const networkOf = (nic: Detail["instance"]["nics"][number] | undefined) => (nic?.network_id === undefined ? {} : { network: nic.network_id });
@@ -71,12 +76,32 @@ function faultOf({ instance }: Pick<Detail, "instance">, { actor }: Call) {
 const fullMessage =
   "The volume is nearly full, so the database is read-only (volume.full). Resize the volume; or delete data, in transactions begun with BEGIN READ WRITE. Writing is possible again by itself as soon as there is room.";
 
+/** Beyond Trove: how far a member of a replica set is, as its guest last said. */
+function replicationOf({ position }: Pick<Detail, "position">) {
+  if (position === null) return {};
+  const { role, streaming, lagBytes, lagSeconds, received, replayed, timeline, stalled } = position.seen;
+  return {
+    replication: {
+      role,
+      timeline,
+      received,
+      replayed,
+      ...(streaming !== undefined && { connected: streaming }),
+      ...(lagBytes !== undefined && { lag_bytes: lagBytes }),
+      ...(lagSeconds !== undefined && { lag_seconds: round(lagSeconds) }),
+      ...(stalled && { stalled }),
+      seen: stamp(new Date(position.at)),
+    },
+  };
+}
+
 /** One instance. */
 export function shown(detail: Detail, call: Call) {
   const { volumeGb, volumeUsedBytes, volumeTotalBytes } = detail.instance;
   const seen = volumeUsedBytes !== null && !noUsage.includes(statusOf(detail.instance));
   return {
     ...detailed(detail, call),
+    ...replicationOf(detail),
     // Upstream looks it up for a single instance only.
     ...(detail.instance.locality !== null && { locality: detail.instance.locality }),
     volume: {

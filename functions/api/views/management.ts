@@ -13,6 +13,11 @@ const descriptions: Record<Task, string> = {
   RESIZING: "Resizing the instance.",
   UPDATING: "Updating the instance.",
   MIGRATING: "Migrating the instance.",
+  PROMOTING: "The instance is promoting to a replica source, or belongs to a set in which one does.",
+  EJECTING: "The instance is ejecting its replica source, or is it.",
+  DETACHING: "The instance is detaching from its replica source.",
+  PROMOTING_ERROR: "Promoting to a replica source failed.",
+  EJECTING_ERROR: "Ejecting the replica source failed.",
   UPDATING_ERROR: "Updating the access of the instance failed.",
   RESTART_REQUIRED: "The instance requires a restart.",
 };
