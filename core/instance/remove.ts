@@ -39,6 +39,7 @@ export async function remove(wanted: string): Promise<Instance> {
       const flavor = await Flavor.find(row.flavorId);
       await release(row.projectId, { instances: 1, ram: flavor?.ramMb ?? 0, volumes: row.volumeGb });
     } else if (row.desired === "present") {
+      await refuseFollowed(id);
       throw statusOf(row) === "BUILD" ? stillBuilding(row) : refused(row, moving.includes(row.task) ? `task status was ${row.task}` : "it was changed by another request meanwhile");
     }
     if (!running) await begin({ instanceId: id, projectId: row.projectId, kind: "destroy" });

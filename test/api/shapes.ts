@@ -28,6 +28,8 @@ const listed = ({ admin }: Reader) => ({
   volume: z.strictObject({ size: count }),
   ip: z.array(z.string()).optional(),
   addresses: z.array(z.strictObject({ address: z.string(), type: z.enum(["private", "public"]), network: z.string().optional() })).optional(),
+  replica_of: z.strictObject({ id: z.uuid(), links }).optional(),
+  replicas: z.array(z.strictObject({ id: z.uuid(), links })).min(1).optional(),
   ...(admin && { tenant_id: z.string() }),
 });
 const detailed = (reader: Reader) => ({

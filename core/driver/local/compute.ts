@@ -258,8 +258,10 @@ export class LocalCompute implements Compute {
   }
 
   /** Notes that the server is to run. */
-  async #wanted({ stopped: _, ...record }: ServerRecord): Promise<void> {
-    await this.#shelf.rewrite(record);
+  async #wanted(record: ServerRecord): Promise<void> {
+    const running = { ...record };
+    delete running.stopped;
+    await this.#shelf.rewrite(running);
   }
 
   async #halt(name: string): Promise<void> {

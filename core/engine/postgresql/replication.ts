@@ -105,7 +105,8 @@ export function replication(host: Host): Replication {
       return { settings: held, position: await position() };
     },
     async promote(settings, until) {
-      const { standby: _, ...free } = settings;
+      const free = { ...settings };
+      delete free.standby;
       await connections.main(async (sql) => {
         if (!(await inRecovery(sql))) return;
         if (until !== undefined) await arrive(sql, until);

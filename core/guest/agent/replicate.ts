@@ -98,7 +98,8 @@ export async function promote(party: Party, { until, before }: JobSpec<"promote"
     if (!(error instanceof AppError) || !["replica.late", "replica.behind"].includes(error.reason)) throw error;
     return { ...position, why: error.message };
   }
-  const { standby: _, ...free } = present;
+  const free = { ...present };
+  delete free.standby;
   // Last: a standby that is told so twice is promoted twice; one that forgot it would write its source's timeline.
   await party.settings.update(free);
   return replication.position();
