@@ -39,7 +39,7 @@ const columns = (isAdmin: boolean) => ({
   datastore: { name: datastore.name },
   version: { name: datastoreVersion.name, version: datastoreVersion.version, manager: datastoreVersion.manager },
   configuration: { id: configuration.id, name: configuration.name },
-  replicas: sql<string[]>`(select coalesce(json_agg(r.id order by r.created_at, r.id), '[]') from ${instance} r where r.replica_of = ${instance.id} and r.desired = 'present' and r.deleted_at is null)`,
+  replicas: sql<string[]>`(select coalesce(json_agg(r.id order by r.created_at, r.name, r.id), '[]') from ${instance} r where r.replica_of = ${instance.id} and r.desired = 'present' and r.deleted_at is null)`,
   position: sql<Detail["position"]>`(select json_build_object('at', g.position_at, 'seen', g.position) from ${guest} g where g.instance_id = ${instance.id} and g.position is not null)`,
   serverId: external("server", isAdmin),
   volumeId: external("volume", isAdmin),

@@ -107,6 +107,21 @@ describe("supervision", () => {
     expect(runs(engine)).toBe(false);
   });
 
+  test("a server that was powered off has no process, however they hang, and stays off when Coffer starts again", async () => {
+    const first = await site.open();
+    const { server } = await build(first, "a");
+    const [agent, engine] = [await eventually(() => site.agent("a-server")), await engineOf("a-server")];
+    for (const pid of [agent, engine]) process.kill(pid, "SIGSTOP");
+    await first.compute.stop(server.id, call());
+    expect([runs(agent), runs(engine)]).toEqual([false, false]);
+    await first.stop({ leaveRunning: true });
+    const second = await site.open();
+    expect((await second.compute.get(server.id, call()))?.state).toBe("SHUTDOWN");
+    expect(site.agent("a-server")).toBeUndefined();
+    await second.compute.reboot(server.id, call());
+    expect(runs(await engineOf("a-server"))).toBe(true);
+  });
+
   test("an agent that keeps dying turns its server to ERROR, with exit code and last words", async () => {
     const cloud = await site.open();
     const { server } = await build(cloud, "a", { boot: { ...boot, token: "refuse" } });

@@ -121,6 +121,16 @@ describe.each(Object.entries(kinds))("the %s cloud", (_, make) => {
     await expect(cloud.compute.rebuild("none:00", what, call())).rejects.toMatchObject({ code: "itemNotFound" });
   });
 
+  test("a server that is powered off says so once it is, and comes up by a reboot, with what it had", async () => {
+    const { volume, server } = await build(cloud, "a");
+    await eventually(async () => (await cloud.compute.get(server.id, call()))?.state === "ACTIVE");
+    for (let time = 0; time < 2; time++) expect(await cloud.compute.stop(server.id, call())).toMatchObject({ id: server.id, state: "SHUTDOWN" });
+    expect([(await cloud.compute.get(server.id, call()))?.state, (await cloud.volumes.get(volume.id, call()))?.state]).toEqual(["SHUTDOWN", "in-use"]);
+    await cloud.compute.reboot(server.id, call());
+    await eventually(async () => (await cloud.compute.get(server.id, call()))?.state === "ACTIVE");
+    await expect(cloud.compute.stop("none:00", call())).rejects.toMatchObject({ code: "itemNotFound" });
+  });
+
   test("a server that is moved keeps its id, or there is no host and it goes on as it was", async () => {
     const { server } = await build(cloud, "a");
     await eventually(async () => (await cloud.compute.get(server.id, call()))?.state === "ACTIVE");

@@ -5,7 +5,7 @@ import type { Compute, Flavor, Rebuild, Server, ServerSpec } from "#core/driver/
 import { boundLog, lastWords, startAgent } from "#core/driver/local/agent";
 import { exists, Turns, type Trash } from "#core/driver/local/files";
 import { Machines, ServerRecord, type MachineOptions } from "#core/driver/local/machine";
-import { end, findAgents, signal } from "#core/driver/local/processes";
+import { end, findAgents, kill, signal } from "#core/driver/local/processes";
 import { checkName, newId, Shelf } from "#core/driver/local/shelf";
 import { Supervisor, type Agent } from "#core/driver/local/supervisor";
 import type { Call } from "#core/driver/resource";
@@ -137,7 +137,7 @@ export class LocalCompute implements Compute {
       await this.#shelf.rewrite({ ...record, stopped: true });
       await failpoint("local.server.stop");
       await this.#halt(record.name);
-      await this.#end(record);
+      await kill(await this.#machines.traces(record, this.#shelf.path(record.name)), this.#options.clock);
       return this.#shown(record);
     });
   }

@@ -139,6 +139,11 @@ export async function end(traces: Traces, clock: Clock): Promise<void> {
     for (const one of left) if (!left.some((other) => other.pid === one.parent)) signal(one, name);
     await until(() => !left.some(isAlive), ms, clock);
   }
+  await kill(traces, clock);
+}
+
+/** Ends a server at once, as a power cut does; its data must be able to stand that. Ends with an error when something cannot be killed. */
+export async function kill(traces: Traces, clock: Clock): Promise<void> {
   const killed = await until(
     () => {
       const left = processesOf(traces);
