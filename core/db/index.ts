@@ -69,8 +69,8 @@ export class Database {
   }
 
   /**
-   * Statements that only read and do not depend on each other's results, in one round trip, as the acting user or as nobody: row-level
-   * security shows nobody no tenant's row. Each sees what is committed when it runs, as in a transaction of the level READ COMMITTED, so
+   * Statements that only read and do not depend on each other's results, or one that changes something, in one round trip, as the acting
+   * user or as nobody: row-level security shows nobody no tenant's row. Each sees what is committed when it runs, as in a transaction of the level READ COMMITTED, so
    * they are none: a session of our own keeps the actor of its last look, and BEGIN, COMMIT and most settings are saved. A pooler takes
    * the server away at the first answer outside a transaction, and the second would never come: behind one they are a transaction.
    */
@@ -158,6 +158,9 @@ export function read<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
   const { tx, db } = ambient();
   return tx ? work(tx) : db.look(work);
 }
+
+/** One statement that changes something, a transaction of its own. Joins the open one. */
+export const single = <T>(work: (tx: Tx) => Promise<T>): Promise<T> => read(work);
 
 /** The open transaction; for functions that only make sense inside one. */
 export function inside(): Tx {
