@@ -4,6 +4,7 @@ export { get, list, listEverywhere, type Detail } from "#core/instance/row";
 export { loaded, rename, resizeFlavor, resizeVolume, restart, updateAccess } from "#core/instance/change";
 export { migrate, rebuild, reboot } from "#core/instance/manage";
 export { diagnostics, hardware, ping, stop, type Diagnostics, type Hardware } from "#core/instance/question";
+export { upgrade } from "#core/instance/upgrade";
 export { remove, resetStatus, resetTask } from "#core/instance/remove";
 export { createDatabases, deleteDatabase, listDatabases } from "#core/instance/databases";
 export {

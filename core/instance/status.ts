@@ -10,9 +10,11 @@ export type Task =
   | "RESIZING"
   | "UPDATING"
   | "MIGRATING"
+  | "UPGRADING"
   | "RESTART_REQUIRED"
   | "BUILDING_ERROR"
-  | "UPDATING_ERROR";
+  | "UPDATING_ERROR"
+  | "UPGRADING_ERROR";
 
 /** What the compute service last said; `none` before a server exists. */
 export type ServerState = "none" | "BUILD" | "ACTIVE" | "ERROR" | "SHUTDOWN";
@@ -51,6 +53,7 @@ export function statusOf(seen: Observed): Status {
   switch (seen.task) {
     case "BUILDING_ERROR":
     case "UPDATING_ERROR":
+    case "UPGRADING_ERROR":
       return "ERROR";
     case "BUILDING":
       return seen.serverState === "ERROR" ? "ERROR" : "BUILD";
@@ -58,6 +61,8 @@ export function statusOf(seen: Observed): Status {
       return "REBOOT";
     case "RESIZING":
       return "RESIZE";
+    case "UPGRADING":
+      return "UPGRADE";
     case "RESTART_REQUIRED":
       return "RESTART_REQUIRED";
     case "DELETING":

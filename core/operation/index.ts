@@ -9,7 +9,7 @@ import { operation, operationStep, type Input } from "#core/operation/operation.
 export type Operation = typeof operation.$inferSelect;
 
 /** Each has a workflow of the same name. */
-export type Kind = "create" | "destroy" | "restart" | "resize_flavor" | "resize_volume" | "update_access" | "reboot" | "migrate" | "rebuild";
+export type Kind = "create" | "destroy" | "restart" | "resize_flavor" | "resize_volume" | "update_access" | "reboot" | "migrate" | "rebuild" | "upgrade";
 
 /** How long a whole run may take before it fails with a cause (contract §7.1 `usage_timeout`, `resize_time_out` ...). */
 const minutes: Record<Kind, number> = {
@@ -22,6 +22,7 @@ const minutes: Record<Kind, number> = {
   reboot: 10,
   migrate: 25,
   rebuild: 30,
+  upgrade: 30,
 };
 
 export const kinds = Object.keys(minutes) as Kind[];

@@ -11,9 +11,12 @@ export interface Input {
   volumeGb?: number;
   /** Where a migration is to go. */
   host?: string;
-  /** What a rebuild makes the server from, and the generation of its new guest. */
+  /** What a rebuild or an upgrade makes the server from, and the generation of its new guest. */
   imageId?: string;
   generation?: number;
+  /** Where an upgrade that failed goes back to. */
+  fromImageId?: string;
+  fromVersionId?: string;
   access?: { is_public?: boolean; allowed_cidrs?: string[] };
 }
 

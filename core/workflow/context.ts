@@ -13,6 +13,7 @@ import type { Doorbell } from "#core/guest/client";
 import { external, type ExternalKind } from "#core/id";
 import { resource, type instance } from "#core/instance/instance.sql";
 import type { Operation } from "#core/operation/index";
+import type { Input } from "#core/operation/operation.sql";
 
 export type Instance = typeof instance.$inferSelect;
 
@@ -47,6 +48,13 @@ export interface Context extends Workshop {
 }
 
 export const call = (): Call => ({ signal: deadline(ambient().clock, CALL_SECONDS * 1000) });
+
+/** What the run was asked for; the API never begins one without it. */
+export function wanted<K extends keyof Input>({ operation: { input } }: Context, field: K): NonNullable<Input[K]> {
+  const value = input[field];
+  if (value === undefined) throw new Error(`the operation has no ${field}`);
+  return value;
+}
 
 export const nameOf = (c: Context, kind: ExternalKind) => external(c.installation, kind, c.instance.id);
 

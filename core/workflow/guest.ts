@@ -25,6 +25,11 @@ export async function finished<K extends JobKind>(c: Context, label: string, kin
   return ended(before);
 }
 
+/** Whether the job that a label of this run enqueued is done; in a `settle`, where none may be enqueued. */
+export async function didFinish(c: Context, label: string): Promise<boolean> {
+  return (await outcome(stableId(c.operation.id, c.operation.run, label)))?.state === "done";
+}
+
 /** Whether the job the API enqueued with the instance, its first, is done. */
 export async function prepared(c: Context): Promise<boolean> {
   const [row] = await transaction((tx) =>

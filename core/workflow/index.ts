@@ -7,6 +7,7 @@ import { migrate, reboot } from "#core/workflow/reboot";
 import { rebuild } from "#core/workflow/rebuild";
 import { resizeFlavor, resizeVolume } from "#core/workflow/resize";
 import { restart } from "#core/workflow/restart";
+import { upgrade } from "#core/workflow/upgrade";
 
 /** Every kind of operation has its workflow. */
 export const workflows = {
@@ -19,4 +20,5 @@ export const workflows = {
   reboot,
   migrate,
   rebuild,
+  upgrade,
 } satisfies Record<Kind, Workflow>;

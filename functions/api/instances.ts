@@ -149,18 +149,16 @@ const update =
     // The name is changed even if the second part fails then (contract §2.3).
     if (wish.name !== undefined) await Instance.rename(id, wish.name);
     if ("access" in wish && wish.access) return Instance.updateAccess(id, newAccess(wish.access));
-    if (others.length > 0 || wish.name === undefined) await changeOther(call, others[0], wish.configuration);
+    if (others.length > 0 || wish.name === undefined) await changeOther(call, others[0], wish);
   };
 
-async function changeOther(call: Call, key: string | undefined, group: string | null | undefined) {
+async function changeOther(call: Call, key: string | undefined, wish: z.output<typeof Put | typeof Patch>["instance"]) {
   const id = param(call, "id");
+  if (wish.datastore_version !== undefined) return Instance.upgrade(id, wish.datastore_version, call.images);
   // No key at all means detach as well: gophercloud sends it so (contract §2.3).
-  if (key === "configuration" || key === undefined) return group ? Configuration.attach(id, group, call.reach) : Configuration.detach(id, call.reach);
+  if (key === "configuration" || key === undefined) return wish.configuration ? Configuration.attach(id, wish.configuration, call.reach) : Configuration.detach(id, call.reach);
   const row = await Instance.loaded(id);
-  if (key === "replica_of" || key === "slave_of") {
-    throw Instance.obstacle(row) ?? badRequest(`Instance ${row.id} is not a replica.`, { reason: "replica.none" });
-  }
-  throw notYet("Upgrading an instance");
+  throw Instance.obstacle(row) ?? badRequest(`Instance ${row.id} is not a replica.`, { reason: "replica.none" });
 }
 
 /** What the platform sets by itself for an instance of this version and size, whatever its group says. */

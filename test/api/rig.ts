@@ -4,7 +4,7 @@ import { system } from "#core/actor";
 import { systemClock } from "#core/clock";
 import { configOf } from "#core/config";
 import { enter } from "#core/context";
-import { installedImages } from "#core/datastore/image";
+import { installedImageId, installedImages } from "#core/datastore/image";
 import type { Publisher } from "#core/db/outbox";
 import type { JobKind } from "#core/guest/protocol";
 import { localFlavors, seedCatalogue } from "#core/instance/catalogue";
@@ -203,9 +203,9 @@ export const catalogue = {
       name: "postgresql",
       manager: "postgresql",
       versions: [
-        { name: "16", version: "16.14" },
-        { name: "17", version: "17.10", isDefault: true },
-        { name: "18", version: "18.4" },
+        { name: "16", version: "16.14", image: installedImageId("postgresql", "16") },
+        { name: "17", version: "17.10", isDefault: true, image: installedImageId("postgresql", "17") },
+        { name: "18", version: "18.4", image: installedImageId("postgresql", "18") },
       ],
     },
   ],

@@ -1,5 +1,6 @@
 import { resizeFlavor, resizeVolume, restart, updateAccess } from "#core/instance/change";
 import { migrate, rebuild, reboot } from "#core/instance/manage";
+import { upgrade } from "#core/instance/upgrade";
 import { remove } from "#core/instance/remove";
 import type { Kind } from "#core/operation/index";
 import type { World } from "#test/support/world";
@@ -13,5 +14,6 @@ export const changes: Record<Exclude<Kind, "create">, (id: string, world: World)
   reboot: (id) => reboot(id),
   migrate: (id) => migrate(id, undefined),
   rebuild: (id, world) => rebuild(id, world.imageId, world.images),
+  upgrade: (id, world) => upgrade(id, "17-next", world.images),
   update_access: (id) => updateAccess(id, { allowed_cidrs: ["10.0.0.0/8"] }),
 };

@@ -20,12 +20,13 @@ import { movableClock, seededRandom } from "#test/support/clock";
 import { testDatabase } from "#test/support/db";
 import { act } from "#test/support/guests";
 
+const image = installedImageId("postgresql", "17");
 const smallCatalogue: Catalogue = {
   flavors: [
     { id: "1", name: "tiny", ramMb: 512, vcpus: 1 },
     { id: "2", name: "small", ramMb: 1024, vcpus: 1 },
   ],
-  datastores: [{ name: "postgresql", manager: "postgresql", versions: [{ name: "17", version: "17.10", isDefault: true }] }],
+  datastores: [{ name: "postgresql", manager: "postgresql", versions: [{ name: "17", version: "17.10", isDefault: true, image }, { name: "17-next", version: "17.11", image }] }],
 };
 
 interface WorldOptions {
@@ -155,7 +156,7 @@ export async function createWorld({ seed: number = 1, catalogue = smallCatalogue
     live: () => asSystem(() => read((tx) => tx.select().from(instance).where(and(isNull(instance.deletedAt))))),
     versionId: nameId("postgresql", "17"),
     images: installedImages([{ manager: "postgresql", version: "17.10" }]),
-    imageId: installedImageId("postgresql", "17"),
+    imageId: image,
     close: () => db.close(),
   };
 }

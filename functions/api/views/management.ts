@@ -13,6 +13,8 @@ const descriptions: Record<Task, string> = {
   RESIZING: "Resizing the instance.",
   UPDATING: "Updating the instance.",
   MIGRATING: "Migrating the instance.",
+  UPGRADING: "Upgrading the instance.",
+  UPGRADING_ERROR: "Upgrading the instance failed.",
   UPDATING_ERROR: "Updating the access of the instance failed.",
   RESTART_REQUIRED: "The instance requires a restart.",
 };
