@@ -1,6 +1,7 @@
 import * as z from "zod";
 import { AppError } from "#core/error";
 import type { Clock } from "#core/clock";
+import type { Asking, Reply } from "#core/openstack/http";
 
 export interface ServiceUser {
   username: string;
@@ -11,15 +12,8 @@ export interface ServiceUser {
   projectDomainName?: string;
 }
 
-interface KeystoneReply {
-  status: number;
-  headers: Headers;
-  /** Undefined when it is not JSON. */
-  body: unknown;
-}
-
-/** One HTTP request to Keystone; rejects with `serviceUnavailable` when there is no answer in time. */
-export type Ask = (path: string, init: RequestInit) => Promise<KeystoneReply>;
+/** Asks Keystone below its `/v3`. */
+export type Ask = (path: string, asking: Asking) => Promise<Reply>;
 
 const Issued = z.object({ token: z.object({ expires_at: z.iso.datetime({ offset: true }) }) });
 
@@ -66,6 +60,7 @@ export class ServiceToken {
     const { username, password, projectName, userDomainName = "Default", projectDomainName = "Default" } = this.#user;
     const { status, headers, body } = await this.#ask("/auth/tokens?nocatalog", {
       method: "POST",
+      repeatable: true,
       headers: { "content-type": "application/json", accept: "application/json" },
       body: JSON.stringify({
         auth: {
@@ -75,18 +70,19 @@ export class ServiceToken {
       }),
     });
     if (status !== 201) {
-      const error = new AppError("serviceUnavailable", "The identity service refused this service's own login", {
+      const error = new AppError("serviceUnavailable", "The identity service refused this service's own login.", {
         reason: "identity.login",
         next: "Check the user name, password, project and domains this service was given.",
         cause: new Error(`Keystone answered ${status}`),
       });
-      if (status < 500) this.#refused = { error, until: this.#clock.now().getTime() + REFUSED_MS };
+      // Too many requests is no word about the user.
+      if (status < 500 && status !== 429) this.#refused = { error, until: this.#clock.now().getTime() + REFUSED_MS };
       throw error;
     }
     const token = headers.get("x-subject-token");
     const issued = Issued.safeParse(body);
     if (!token || !issued.success) {
-      throw new AppError("serviceUnavailable", "The identity service answered a login with something that is no token", {
+      throw new AppError("serviceUnavailable", "The identity service answered a login with something that is no token.", {
         reason: "identity.answer",
         cause: issued.error,
       });

@@ -13,6 +13,7 @@ import { log } from "#core/log";
 import type { Seal } from "#core/seal";
 import type { SecretStore } from "#core/secret/store";
 import { sql } from "drizzle-orm";
+import { keepToRules } from "#functions/api/access-rules";
 import { readBody } from "#functions/api/body";
 import type { UserActor } from "#functions/api/call";
 import { answerOf, challenge, unauthenticated, type Answer } from "#functions/api/errors";
@@ -108,6 +109,7 @@ export function createApp(deps: ApiDeps): Hono {
     const token = request.headers.get("x-auth-token");
     const actor = token ? await deps.verifier.verify(token) : undefined;
     if (!actor) return unauthenticated;
+    keepToRules(actor, request);
     if (decode(project) !== actor.projectId) throw new AppError("forbidden", "The project in the path is not the token's.", { reason: "project.other" });
     // Contract §0.1: a project with nothing behind it is refused, not unknown.
     if (segments.length === 0) throw new AppError("forbidden", "The path names a project and nothing in it.", { reason: "project.alone" });

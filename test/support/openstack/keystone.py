@@ -42,6 +42,9 @@ enabled = true
 backend = dogpile.cache.memory_pickle
 [token]
 expiration = {told['expiration']}
+[identity]
+# Cheap on purpose: suites make many users and log in often.
+password_hash_rounds = 4
 [fernet_tokens]
 key_repository = {folder}/fernet
 [fernet_receipts]
