@@ -1,13 +1,12 @@
 import { createHash } from "node:crypto";
 import * as z from "zod";
 import type { Actor } from "#core/actor";
-import type { Clock } from "#core/clock";
 import { AppError, describe } from "#core/error";
 import { limitOf } from "#core/identity/limit";
 import { ExpiringMap } from "#core/identity/lru";
-import { ServiceToken, type Ask, type ServiceUser } from "#core/identity/service-token";
 import { log } from "#core/log";
-import { createHttp, unreachable } from "#core/openstack/http";
+import { unreachable } from "#core/openstack/http";
+import { Session, type SessionOptions } from "#core/openstack/session";
 
 export type UserActor = Extract<Actor, { kind: "user" }>;
 
@@ -19,15 +18,11 @@ export interface TokenVerifier {
   verify(token: string): Promise<UserActor | undefined>;
 }
 
-export interface VerifierOptions extends ServiceUser {
-  /** Identity root, with or without `/v3`. */
-  url: string;
-  clock: Clock;
+export interface VerifierOptions extends SessionOptions {
   /** How long a good answer is believed, and so how late a revocation may be seen. At most 60. */
   cacheSeconds?: number;
   /** Bounds one look-up, log-in included. */
   timeoutMs?: number;
-  fetch?: typeof fetch;
 }
 
 const Answer = z.object({
@@ -62,13 +57,9 @@ const RULES = { "openstack-identity-access-rules": "1.0" };
  * request; a cached answer costs a hash and a map access.
  */
 export function createTokenVerifier(options: VerifierOptions): TokenVerifier {
-  const { clock, url, timeoutMs = 5_000 } = options;
+  const { clock, timeoutMs = 5_000 } = options;
   const believeMs = Math.min(options.cacheSeconds ?? MAX_CACHE_SECONDS, MAX_CACHE_SECONDS) * 1000;
-  const send = createHttp({ service: SERVICE, reason: "identity", timeoutMs, ...(options.fetch && { fetch: options.fetch }) });
-  const root = url.replace(/\/+$/, "");
-  const base = root.endsWith("/v3") ? root : `${root}/v3`;
-  const ask: Ask = (path, asking) => send(base + path, asking);
-  const service = new ServiceToken(ask, options, clock);
+  const session = new Session({ ...options, timeoutMs });
   const known = new ExpiringMap<UserActor>(CAPACITY);
   // Apart from the good ones, so that a flood of bad tokens does not push those out. With the error that says more, if any.
   const refused = new ExpiringMap<AppError | undefined>(CAPACITY);
@@ -86,17 +77,10 @@ export function createTokenVerifier(options: VerifierOptions): TokenVerifier {
     return answerOf(meant);
   }
 
-  async function validate(token: string, renewed = false): Promise<Found | undefined> {
-    const own = await service.get();
-    const { status, body } = await ask("/auth/tokens?nocatalog", {
-      headers: { accept: "application/json", "x-auth-token": own, "x-subject-token": token, ...RULES },
-    });
+  async function validate(token: string): Promise<Found | undefined> {
+    const { status, body } = await session.ask(`${session.identityUrl}/auth/tokens?nocatalog`, { headers: { "x-subject-token": token, ...RULES } });
     if (status === 200) return parse(body);
     if (status === 404) return undefined;
-    if (status === 401) {
-      service.discard(own);
-      if (!renewed) return validate(token, true);
-    }
     throw new AppError("serviceUnavailable", "The identity service could not validate the token.", {
       reason: "identity.validate",
       ...(status === 403 && { next: "The user of this service needs a role that may validate tokens, such as admin in the project service." }),

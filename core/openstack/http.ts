@@ -8,7 +8,10 @@ export interface Reply {
   body: unknown;
 }
 
-export interface Asking extends Omit<RequestInit, "signal" | "redirect"> {
+export interface Asking {
+  method?: string;
+  headers?: Record<string, string>;
+  body?: string;
   /** Doing it twice is as good as once, although it is a POST. */
   repeatable?: boolean;
 }

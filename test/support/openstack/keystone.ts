@@ -19,7 +19,7 @@ interface Thing {
 interface Reply {
   status: number;
   headers: Headers;
-  json: Record<"token" | "user" | "project" | "domain" | "application_credential", Thing> & Record<"roles" | "users" | "projects" | "services", Thing[]>;
+  json: Record<"token" | "user" | "project" | "domain" | "service" | "application_credential", Thing> & Record<"roles" | "users" | "projects", Thing[]>;
 }
 
 /**
@@ -48,7 +48,7 @@ export async function startKeystone({ tokenSeconds = 3600 } = {}) {
       if (child.exitCode !== null) throw new Error(`Keystone ended at its start:\n${text}`);
       return fetch(url).then((reply) => reply.ok, () => false);
     };
-    await until(answers, "Keystone", 60_000, 50);
+    await until(answers, "Keystone", 180_000, 50);
     return { child, ended };
   }
 

@@ -1,7 +1,7 @@
 import * as z from "zod";
 import { AppError } from "#core/error";
 import type { Clock } from "#core/clock";
-import type { Asking, Reply } from "#core/openstack/http";
+import type { Send } from "#core/openstack/http";
 
 export interface ServiceUser {
   username: string;
@@ -11,9 +11,6 @@ export interface ServiceUser {
   userDomainName?: string;
   projectDomainName?: string;
 }
-
-/** Asks Keystone below its `/v3`. */
-export type Ask = (path: string, asking: Asking) => Promise<Reply>;
 
 const Issued = z.object({ token: z.object({ expires_at: z.iso.datetime({ offset: true }) }) });
 
@@ -27,15 +24,18 @@ const REFUSED_MS = 5_000;
  * renewed before it ends or once `discard` says that Keystone refused it.
  */
 export class ServiceToken {
-  readonly #ask: Ask;
+  readonly #send: Send;
+  readonly #url: string;
   readonly #user: ServiceUser;
   readonly #clock: Clock;
   #current: { token: string; until: number } | undefined;
   #login: Promise<string> | undefined;
   #refused: { error: AppError; until: number } | undefined;
 
-  constructor(ask: Ask, user: ServiceUser, clock: Clock) {
-    this.#ask = ask;
+  /** `url` is Keystone's root, with its `/v3`. */
+  constructor(send: Send, url: string, user: ServiceUser, clock: Clock) {
+    this.#send = send;
+    this.#url = url;
     this.#user = user;
     this.#clock = clock;
   }
@@ -58,7 +58,7 @@ export class ServiceToken {
 
   async #fetch(): Promise<string> {
     const { username, password, projectName, userDomainName = "Default", projectDomainName = "Default" } = this.#user;
-    const { status, headers, body } = await this.#ask("/auth/tokens?nocatalog", {
+    const { status, headers, body } = await this.#send(`${this.#url}/auth/tokens?nocatalog`, {
       method: "POST",
       repeatable: true,
       headers: { "content-type": "application/json", accept: "application/json" },
