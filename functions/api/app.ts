@@ -1,4 +1,4 @@
-import { Hono } from "hono";
+import { Hono } from "hono/tiny";
 import { system } from "#core/actor";
 import { systemClock, type Clock } from "#core/clock";
 import type { Config } from "#core/config";
@@ -54,6 +54,7 @@ export interface ApiDeps {
 export function createApp(deps: ApiDeps): Hono {
   const { clock = systemClock, random = systemRandom, config, publicEndpoint } = deps;
   const rates = new RateLimiter(config.COFFER_HTTP_RATE_PER_MINUTE, clock);
+  // One route for all: the small preset leaves out two routers that would do nothing here, 6 KB of the bundle.
   const app = new Hono();
   app.all("*", (c) => serve(c.req.raw));
   return app;

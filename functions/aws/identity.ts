@@ -6,7 +6,7 @@ export type KeystoneSettings = Pick<Environment<"api">, Extract<keyof Environmen
 
 /** Who asks is Keystone's to say; `authUrl` is shown to those who did not log in. */
 export function openIdentity(settings: KeystoneSettings) {
-  const { verify } = createTokenVerifier({
+  const verifier = createTokenVerifier({
     url: settings.COFFER_KEYSTONE_URL,
     username: settings.COFFER_KEYSTONE_USERNAME,
     password: settings.COFFER_KEYSTONE_PASSWORD,
@@ -16,5 +16,5 @@ export function openIdentity(settings: KeystoneSettings) {
     cacheSeconds: settings.COFFER_KEYSTONE_CACHE_SECONDS,
     clock: systemClock,
   });
-  return { verify: (token: string) => verify(token), authUrl: settings.COFFER_KEYSTONE_URL };
+  return { verify: (token: string) => verifier.verify(token), authUrl: settings.COFFER_KEYSTONE_URL };
 }

@@ -41,4 +41,3 @@ export async function startProxy(target: string) {
     close: () => stop(server),
   };
 }
-export type Proxy = Awaited<ReturnType<typeof startProxy>>;
