@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { createTokenVerifier } from "#core/identity/keystone";
-import { startCloud, PASSWORD, type Cloud } from "#test/openstack/cloud";
+import { startCloud, PASSWORD, SERVICE_PASSWORD, type Cloud } from "#test/openstack/cloud";
 import { movableClock } from "#test/support/clock";
 import { until } from "#test/support/cluster";
 import { passwordOf } from "#test/support/openstack/keystone";
@@ -12,7 +12,7 @@ let cloud: Cloud;
 let doubter: ServerProcess;
 beforeAll(async () => {
   cloud = await startCloud();
-  expect(await cloud.register()).toMatchObject({ code: 0 });
+  await cloud.enlist();
   doubter = await cloud.plane.start({ COFFER_KEYSTONE_URL: cloud.proxy.url, COFFER_KEYSTONE_CACHE_SECONDS: "0" });
 });
 afterAll(() => cloud?.close());
@@ -30,7 +30,7 @@ const VALIDATE = "GET /v3/auth/tokens?nocatalog";
 /** As a server has it, with a clock of its own that starts at the machine's time. */
 function verifierOf(change: { cacheSeconds?: number } = {}) {
   const clock = movableClock(new Date());
-  const verifier = createTokenVerifier({ url: cloud.keystone.url, username: "trove", password: "keystone-trove-secret", projectName: "service", clock, ...change });
+  const verifier = createTokenVerifier({ url: cloud.keystone.url, username: "trove", password: SERVICE_PASSWORD, projectName: "service", clock, ...change });
   return { verify: (token: string) => verifier.verify(token), clock };
 }
 
@@ -246,5 +246,5 @@ test("no token and no password stands in what the servers print", async () => {
   expect(await statusOf(token)).toBe(200);
   const printed = doubter.output() + cloud.server.output();
   expect(printed).toContain("token could not be validated");
-  for (const secret of [token, PASSWORD, "keystone-trove-secret", "gAAAA"]) expect(printed).not.toContain(secret);
+  for (const secret of [token, PASSWORD, SERVICE_PASSWORD, "gAAAA"]) expect(printed).not.toContain(secret);
 });
