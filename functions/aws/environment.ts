@@ -51,6 +51,8 @@ export const environments = {
     COFFER_KEYSTONE_PROJECT: z.string().min(1).default("service"),
     COFFER_KEYSTONE_USER_DOMAIN: z.string().min(1).default("Default"),
     COFFER_KEYSTONE_PROJECT_DOMAIN: z.string().min(1).default("Default"),
+    /** How long a token that was found good is believed to be, and so how late a revocation may be seen. */
+    COFFER_KEYSTONE_CACHE_SECONDS: z.coerce.number().int().min(0).max(60).default(60),
     /** Scheme and host to show in links, if not those of the request. */
     COFFER_PUBLIC_ENDPOINT: z.url().optional(),
   }),

@@ -6,13 +6,13 @@ import { systemClock } from "#core/clock";
 import { enter } from "#core/context";
 import { installationId } from "#core/db/migrate";
 import { republish } from "#core/db/outbox";
-import { createTokenVerifier } from "#core/identity/keystone";
 import type { Doorbell } from "#core/guest/client";
 import { createSeal, sealKey } from "#core/seal";
 import { Runner } from "#core/workflow/run";
 import { releaseLeases } from "#core/workflow/step";
 import { createApp } from "#functions/api/app";
 import { openCloud } from "#functions/aws/cloud";
+import { openIdentity } from "#functions/aws/identity";
 import { createSweep } from "#functions/cron/sweep";
 import { HeldRequests } from "#functions/guest/hold";
 import { serveGuests } from "#functions/node/guests";
@@ -95,7 +95,7 @@ export async function startServer({ settings, migrations }: ServerOptions): Prom
       setting: "COFFER_PORT",
       fetch: createApp({
         db: app,
-        verifier: { verify: (token) => verifier.verify(token), authUrl: settings.COFFER_KEYSTONE_URL },
+        verifier: openIdentity(settings),
         publisher,
         doorbell,
         seal,
@@ -104,15 +104,6 @@ export async function startServer({ settings, migrations }: ServerOptions): Prom
       }).fetch,
     });
     undo.push(api.close);
-    const verifier = createTokenVerifier({
-      url: settings.COFFER_KEYSTONE_URL,
-      username: settings.COFFER_KEYSTONE_USERNAME,
-      password: settings.COFFER_KEYSTONE_PASSWORD,
-      projectName: settings.COFFER_KEYSTONE_PROJECT,
-      userDomainName: settings.COFFER_KEYSTONE_USER_DOMAIN,
-      projectDomainName: settings.COFFER_KEYSTONE_PROJECT_DOMAIN,
-      clock: systemClock,
-    });
 
     const guests = await serveGuests({
       db,

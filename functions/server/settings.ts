@@ -21,6 +21,7 @@ const Settings = z.object({
     COFFER_KEYSTONE_PROJECT: true,
     COFFER_KEYSTONE_USER_DOMAIN: true,
     COFFER_KEYSTONE_PROJECT_DOMAIN: true,
+    COFFER_KEYSTONE_CACHE_SECONDS: true,
     COFFER_PUBLIC_ENDPOINT: true,
   }).shape,
   ...environments.guest.pick({ COFFER_CA_CERTIFICATE: true, COFFER_CA_KEY: true }).shape,

@@ -1,6 +1,7 @@
 import * as z from "zod";
 import { AppError } from "#core/error";
 import type { Clock } from "#core/clock";
+import type { Send } from "#core/openstack/http";
 
 export interface ServiceUser {
   username: string;
@@ -10,16 +11,6 @@ export interface ServiceUser {
   userDomainName?: string;
   projectDomainName?: string;
 }
-
-interface KeystoneReply {
-  status: number;
-  headers: Headers;
-  /** Undefined when it is not JSON. */
-  body: unknown;
-}
-
-/** One HTTP request to Keystone; rejects with `serviceUnavailable` when there is no answer in time. */
-export type Ask = (path: string, init: RequestInit) => Promise<KeystoneReply>;
 
 const Issued = z.object({ token: z.object({ expires_at: z.iso.datetime({ offset: true }) }) });
 
@@ -33,15 +24,18 @@ const REFUSED_MS = 5_000;
  * renewed before it ends or once `discard` says that Keystone refused it.
  */
 export class ServiceToken {
-  readonly #ask: Ask;
+  readonly #send: Send;
+  readonly #url: string;
   readonly #user: ServiceUser;
   readonly #clock: Clock;
   #current: { token: string; until: number } | undefined;
   #login: Promise<string> | undefined;
   #refused: { error: AppError; until: number } | undefined;
 
-  constructor(ask: Ask, user: ServiceUser, clock: Clock) {
-    this.#ask = ask;
+  /** `url` is Keystone's root, with its `/v3`. */
+  constructor(send: Send, url: string, user: ServiceUser, clock: Clock) {
+    this.#send = send;
+    this.#url = url;
     this.#user = user;
     this.#clock = clock;
   }
@@ -64,8 +58,9 @@ export class ServiceToken {
 
   async #fetch(): Promise<string> {
     const { username, password, projectName, userDomainName = "Default", projectDomainName = "Default" } = this.#user;
-    const { status, headers, body } = await this.#ask("/auth/tokens?nocatalog", {
+    const { status, headers, body } = await this.#send(`${this.#url}/auth/tokens?nocatalog`, {
       method: "POST",
+      repeatable: true,
       headers: { "content-type": "application/json", accept: "application/json" },
       body: JSON.stringify({
         auth: {
@@ -75,18 +70,19 @@ export class ServiceToken {
       }),
     });
     if (status !== 201) {
-      const error = new AppError("serviceUnavailable", "The identity service refused this service's own login", {
+      const error = new AppError("serviceUnavailable", "The identity service refused this service's own login.", {
         reason: "identity.login",
         next: "Check the user name, password, project and domains this service was given.",
         cause: new Error(`Keystone answered ${status}`),
       });
-      if (status < 500) this.#refused = { error, until: this.#clock.now().getTime() + REFUSED_MS };
+      // Too many requests is no word about the user.
+      if (status < 500 && status !== 429) this.#refused = { error, until: this.#clock.now().getTime() + REFUSED_MS };
       throw error;
     }
     const token = headers.get("x-subject-token");
     const issued = Issued.safeParse(body);
     if (!token || !issued.success) {
-      throw new AppError("serviceUnavailable", "The identity service answered a login with something that is no token", {
+      throw new AppError("serviceUnavailable", "The identity service answered a login with something that is no token.", {
         reason: "identity.answer",
         cause: issued.error,
       });
