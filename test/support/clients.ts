@@ -12,11 +12,15 @@ export type Cloud = "coffer" | "coffer-alt" | "coffer-admin";
 const folder = process.env.COFFER_CLIENTS;
 
 /** One of OpenStack's clients, unmodified, as it is installed here or in the folder; both see the same temporary files. */
-export function client(program: string, args: string[], env: Record<string, string> = {}): Promise<Output> {
-  if (!folder) return run(program, args, env);
+export function client(program: string, args: string[], env: Record<string, string> = {}, timeoutMs?: number): Promise<Output> {
+  if (!folder) return run(program, args, env, timeoutMs);
   const enter = 'mount --bind "$1" "$0$1" && exec chroot "$0" "${@:2}"';
-  return run("unshare", ["--mount", "bash", "-c", enter, folder, tmpdir(), program, ...args], env);
+  return run("unshare", ["--mount", "bash", "-c", enter, folder, tmpdir(), program, ...args], env, timeoutMs);
 }
+
+/** One of the scripts in `test/e2e/python`, by the Python that Debian's packages are for. */
+export const python = async (script: string, env: Record<string, string>): Promise<Output> =>
+  client("/usr/bin/python3", ["-c", await readFile(join("test/e2e/python", `${script}.py`), "utf8")], env, 180_000);
 
 /** Words of a command line; quotes keep a blank, and an empty word. */
 const wordsOf = (command: string) => command.match(/'[^']*'|\S+/g)?.map((word) => word.replace(/^'|'$/g, "")) ?? [];
