@@ -61,7 +61,7 @@ def refused(code, method, *x, **y):
     try:
         method(*x, **y)
     except exceptions.HttpError as error:
-        assert error.code == code, (code, error)
+        assert error.http_status == code, (code, error)
         return
     raise AssertionError(f'{code} was expected of {method} {x}')
 
