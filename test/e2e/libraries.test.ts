@@ -30,7 +30,7 @@ test("every method of the Python library (troveclient.v1) does what it says, or 
 });
 
 test("every method of openstacksdk's database proxy does what it says", async () => {
-  const { code, stdout, stderr } = await python("sdk", { OS_CLIENT_CONFIG_FILE: place.clouds, OS_CLOUD: "coffer" });
+  const { code, stdout, stderr } = await python("sdk", { OS_CLIENT_CONFIG_FILE: place.clouds, OS_CLOUD: "coffer-alt" });
   expect(`${code} ${stderr}`).toMatch(/^0 /);
   expect((JSON.parse(stdout) as { called: number }).called).toBeGreaterThan(18);
 });
