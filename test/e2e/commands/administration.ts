@@ -31,6 +31,19 @@ export function administration(stage: Stage) {
     expect(await kept()).toBe("42");
   });
 
+  test("instance upgrade to another version of the line keeps data and address, and one of another line is refused", async () => {
+    await ok("datastore version create next elephant postgresql '' --image-tags postgresql,17 --active --version-number 17.10", admin);
+    for (const version of ["next", "stable"]) {
+      await ok(`database instance upgrade pg2 ${version}`);
+      await healthy();
+      expect(await json("database instance show pg2")).toMatchObject({ datastore_version: version });
+      expect([await kept(), (await stage.seen("pg2")).ip]).toEqual(["42", address]);
+    }
+    const next = await json("datastore version show next --datastore elephant");
+    await ok(`datastore version delete ${String(next.id)}`, admin);
+    expect(await refused("database instance upgrade pg1 18")).toMatch(/does not read the data of postgresql 17/);
+  });
+
   test("instance rebuild gives it a new guest on the old data and address", async () => {
     const { versions } = (await call<{ versions: Row[] }>("GET", "/mgmt/datastore-versions")).body;
     const image = String(versions.find((row) => row.name === "17")?.image);

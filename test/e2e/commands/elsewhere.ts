@@ -39,7 +39,6 @@ export const arrivesWith: Record<string, Told> = {
   "database backup strategy create": soon("database backup strategy create --instance-id {pg1} --swift-container c1", "backup strategies"),
   "database backup strategy delete": soon("database backup strategy delete --instance-id {pg1}", "backup strategies"),
   "database backup strategy list": soon("database backup strategy list", "backup strategies"),
-  "database instance upgrade": soon("database instance upgrade pg1 17", "upgrades"),
   // Refused for what it is now and will be then: what arrives is told by the line before.
   "database instance promote": { line: "database instance promote pg1", says: /not a replica/, why: "replicas" },
   "database instance eject": { line: "database instance eject pg1", says: /no replicas/, why: "replicas" },
