@@ -56,8 +56,10 @@ key_repository = {folder}/credential
         shutil.copyfile(schema, database)
     else:
         manage('db_sync')
-        shutil.copyfile(database, f'{schema}.new')
-        os.replace(f'{schema}.new', schema)
+        # Whole at once: another suite may look for it now.
+        copy = f'{schema}.{os.getpid()}'
+        shutil.copyfile(database, copy)
+        os.replace(copy, schema)
     manage('fernet_setup', '--keystone-user', 'root', '--keystone-group', 'root')
     manage('credential_setup', '--keystone-user', 'root', '--keystone-group', 'root')
     manage('bootstrap', '--bootstrap-password', told['password'], '--bootstrap-region-id', 'RegionOne',
