@@ -6,8 +6,10 @@ import { createApp } from "#functions/api/app";
 import { openDatabase, openDoorbell, openPublisher } from "#functions/aws/clients";
 import { environmentOf } from "#functions/aws/environment";
 import { behindGateway, carries } from "#functions/aws/gateway";
+import { callerOf } from "#functions/aws/signed";
 
 const environment = environmentOf("api", process.env);
+const caller = callerOf(process.env);
 const authUrl = environment.COFFER_KEYSTONE_URL;
 const verifier = createTokenVerifier({
   url: authUrl,
@@ -25,8 +27,8 @@ export const handler = behindGateway(
     seal: createSeal(Buffer.from(environment.COFFER_SEAL_KEY, "hex")),
     db: openDatabase(environment.DATABASE_URL),
     verifier: { verify: (token) => verifier.verify(token), authUrl },
-    publisher: openPublisher(environment.COFFER_QUEUE_URL),
-    doorbell: openDoorbell(environment.COFFER_DOORBELL_ENDPOINT),
+    publisher: openPublisher(environment.COFFER_QUEUE_URL, caller),
+    doorbell: openDoorbell(environment.COFFER_DOORBELL_ENDPOINT, caller),
     config: configOf(process.env),
     carries,
     ...(environment.COFFER_PUBLIC_ENDPOINT && { publicEndpoint: environment.COFFER_PUBLIC_ENDPOINT }),
