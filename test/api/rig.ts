@@ -188,6 +188,8 @@ export async function createApi({ settings = {}, deps = {} }: { settings?: Recor
       select kind, state, spec from guest_job where instance_id = ${id} order by seq`,
     usage: async (project = "p1") =>
       Object.fromEntries((await db.owner`select resource, in_use from quota_usage where project_id = ${project}`).map((one) => [one.resource as string, one.in_use as number])),
+    /** Resolves when guests have done what they were rung for. */
+    settled: () => acting,
     async close() {
       await acting;
       setSink(previous);
