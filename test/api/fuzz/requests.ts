@@ -152,7 +152,7 @@ export function requestsTo(key: RouteKey, known: Known): fc.Arbitrary<Sent> {
       method: fc.oneof({ weight: 12, arbitrary: fc.constant(method) }, { weight: 1, arbitrary: fc.constantFrom(...methods) }),
       segments: fc.tuple(...parts.map((name) => segmentOf(key, name, known))),
       project: fc.oneof({ weight: 20, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary: fc.constantFrom(...segments) }),
-      query: fc.array(fc.tuple(fc.constantFrom(...(route.query ?? []), ...(route.query ?? []), ...Object.keys(queries), "x", "%zz", "__proto__"), fc.constantFrom(...words)), { maxLength: wants ? 1 : 3 }),
+      query: fc.array(fc.tuple(fc.oneof({ weight: route.query ? 8 : 0, arbitrary: fc.constantFrom(...(route.query ?? ["x"])) }, { weight: 2, arbitrary: fc.constantFrom(...Object.keys(queries), "x", "%zz", "__proto__") }), fc.constantFrom(...words)), { maxLength: wants ? 1 : 3 }),
       headers: fc.oneof({ weight: wants ? 8 : 3, arbitrary: fc.constant<Record<string, string>>({}) }, { weight: 1, arbitrary: headers }),
       body: wants ? fc.oneof({ weight: 20, arbitrary: body }, { weight: 1, arbitrary: fc.constant(undefined) }) : fc.oneof({ weight: 20, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary: body }),
     })
