@@ -36,7 +36,7 @@ const rules: { from: RegExp; to: RegExp[] }[] = [
   { from: /^functions\/api\//, to: [shared, /^#functions\/api\//, /^#core\/(db|instance|configuration|module|datastore|flavor|parameter|quota|operation|ssl)\//, /^#core\/(guest\/client|secret\/store)$/] },
   { from: /^functions\/guest\//, to: [shared, /^#functions\/guest\//, /^#core\/db\/index$/, /^#core\/guest\/(server|protocol|client|doorbell|logs)$/, /^#core\/driver\/objectstore$/] },
   { from: /^functions\/doorbell\//, to: [shared, /^#core\/db\/index$/, /^#core\/guest\/(server|protocol|client|doorbell)$/] },
-  { from: /^functions\/queue\//, to: [shared, /^#core\/(db\/outbox|operation\/.*|workflow\/run)$/] },
+  { from: /^functions\/queue\//, to: [shared, /^#functions\/queue\//, /^#core\/(db\/outbox|operation\/.*|workflow\/run)$/] },
   { from: /^functions\/(workflow|cron)\//, to: [shared, /^#core\/(db|workflow|operation|instance)\//, /^#core\/driver\/(index|compute)$/, /^#core\/guest\/doorbell$/] },
   { from: /^functions\/agent\//, to: [shared, /^#functions\/agent\//, /^#core\/guest\/(agent\/|protocol)/, /^#core\/engine\//] },
   { from: /^functions\/objectstore\//, to: [shared, /^#functions\/objectstore\//, /^#core\/driver\/(objectstore|resource)$/] },

@@ -20,6 +20,7 @@ import { answerOf, challenge, unauthenticated, type Answer } from "#functions/ap
 import { handlers } from "#functions/api/handlers";
 import { notYet, unknownPath } from "#functions/api/instances";
 import { Links, originOf } from "#functions/api/links";
+import { openapi } from "#functions/api/openapi/index";
 import { allow } from "#functions/api/policy";
 import { RateLimiter } from "#functions/api/rate";
 import { decode, match, type Match } from "#functions/api/router";
@@ -87,6 +88,10 @@ export function createApp(deps: ApiDeps): Hono {
       seen.route = "/healthcheck";
       const well = await (deps.healthy ?? databaseAnswers)();
       return { status: well ? 200 : 503, body: well ? "OK" : "UNAVAILABLE", headers: { "content-type": "text/plain; charset=UTF-8" } };
+    }
+    if (head === "openapi.json" && rest.length === 0 && request.method === "GET") {
+      seen.route = "/openapi.json";
+      return { status: 200, body: openapi(originOf(request, publicEndpoint)) };
     }
     throw unknownPath();
   }

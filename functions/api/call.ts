@@ -6,6 +6,8 @@ import type { Seal } from "#core/seal";
 import type { SecretStore } from "#core/secret/store";
 import type { Links } from "#functions/api/links";
 import type { RateLimiter } from "#functions/api/rate";
+import { parse } from "#functions/api/validation";
+import type { z } from "zod";
 
 export type UserActor = Extract<Actor, { kind: "user" }>;
 
@@ -34,7 +36,15 @@ export interface Call {
 }
 
 /** Returns the body of the reply; undefined for one of zero bytes. The status is the route's. */
-export type Handler = (call: Call) => Promise<unknown>;
+export interface Handler {
+  (call: Call): Promise<unknown>;
+  /** What the request's body is parsed with, and described by in `/openapi.json`; absent where none is read. */
+  body?: z.ZodType;
+}
+
+/** A handler whose body is parsed, and refused (400), before anything else. */
+export const taking = <S extends z.ZodType>(body: S, run: (wish: z.output<S>, call: Call) => Promise<unknown>): Handler =>
+  Object.assign(async (call: Call) => run(parse(body, call.body), call), { body });
 
 /** A parameter of the matched path. */
 export function param(call: Call, name: string): string {

@@ -5,8 +5,10 @@ import { openDatabase, openDoorbell, openPublisher } from "#functions/aws/client
 import { environmentOf } from "#functions/aws/environment";
 import { behindGateway, carries } from "#functions/aws/gateway";
 import { openIdentity } from "#functions/aws/identity";
+import { callerOf } from "#functions/aws/signed";
 
 const environment = environmentOf("api", process.env);
+const caller = callerOf(process.env);
 
 /** API Gateway -> the Trove API. */
 export const handler = behindGateway(
@@ -14,8 +16,8 @@ export const handler = behindGateway(
     seal: createSeal(Buffer.from(environment.COFFER_SEAL_KEY, "hex")),
     db: openDatabase(environment.DATABASE_URL),
     verifier: openIdentity(environment),
-    publisher: openPublisher(environment.COFFER_QUEUE_URL),
-    doorbell: openDoorbell(environment.COFFER_DOORBELL_ENDPOINT),
+    publisher: openPublisher(environment.COFFER_QUEUE_URL, caller),
+    doorbell: openDoorbell(environment.COFFER_DOORBELL_ENDPOINT, caller),
     config: configOf(process.env),
     carries,
     ...(environment.COFFER_PUBLIC_ENDPOINT && { publicEndpoint: environment.COFFER_PUBLIC_ENDPOINT }),

@@ -7,11 +7,10 @@ import type { Access, Nic } from "#core/instance/instance.sql";
 import { defaultsOf } from "#core/parameter/index";
 import { timeline } from "#core/operation/index";
 import * as Ssl from "#core/ssl/index";
-import { param, type Call, type Handler } from "#functions/api/call";
+import { param, taking, type Call, type Handler } from "#functions/api/call";
 import { checkCarried } from "#functions/api/carried";
 import { cidrs, databases, datastoreChoice, flavorRef, modules, nes, newChoice, nics, users, uuid, volume } from "#functions/api/fields";
 import { idMarker, limitOf } from "#functions/api/paging";
-import { parse } from "#functions/api/validation";
 import { detailed, listed, shown } from "#functions/api/views/instance";
 import { operationView } from "#functions/api/views/operation";
 
@@ -59,8 +58,7 @@ function refuse(wish: Create) {
   if (wish.restorePoint) throw notYet("Restoring a backup");
 }
 
-const createInstance: Handler = async (call) => {
-  const { instance: wish } = parse(Create, call.body);
+const createInstance = taking(Create, async ({ instance: wish }, call) => {
   refuse(wish);
   checkCarried(call, wish.databases);
   checkCarried(call, wish.users);
@@ -83,7 +81,7 @@ const createInstance: Handler = async (call) => {
     call.config,
   );
   return { instance: shown(created, call) };
-};
+});
 
 export const newDatabase = (one: z.output<typeof databases>[number]): Instance.NewDatabase => ({
   name: one.name,
@@ -139,10 +137,8 @@ const Put = z.object({
 });
 const Patch = z.object({ instance: z.strictObject({ ...change, slave_of: z.unknown().optional() }) });
 
-const update =
-  (schema: typeof Put | typeof Patch): Handler =>
-  async (call) => {
-    const { instance: wish } = parse(schema, call.body);
+const update = (schema: typeof Put | typeof Patch) =>
+  taking(schema, async ({ instance: wish }, call) => {
     const id = param(call, "id");
     const others = Object.keys(wish).filter((key) => key !== "name");
     if (others.length > 1) throw badRequest(`Only one of ${others.join(", ")} can be changed at a time.`, { reason: "update.several" });
@@ -150,7 +146,7 @@ const update =
     if (wish.name !== undefined) await Instance.rename(id, wish.name);
     if ("access" in wish && wish.access) return Instance.updateAccess(id, newAccess(wish.access));
     if (others.length > 0 || wish.name === undefined) await changeOther(call, others[0], wish);
-  };
+  });
 
 async function changeOther(call: Call, key: string | undefined, wish: z.output<typeof Put | typeof Patch>["instance"]) {
   const id = param(call, "id");

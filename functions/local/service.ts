@@ -36,6 +36,7 @@ import { Undo } from "#functions/node/undo";
 import { createQueueHandler } from "#functions/queue/operations";
 import { poll } from "#functions/queue/poll";
 import { createPublisher } from "#functions/queue/publisher";
+import { sendBySdk } from "#functions/queue/sdk";
 import { createStep } from "#functions/workflow/step";
 
 export interface ServiceOptions {
@@ -116,7 +117,7 @@ export async function startService({ settings, config, source, build }: ServiceO
 
     const queue = await startQueue();
     undo.push(queue.stop);
-    const publisher = createPublisher(queue.client, queue.queueUrl);
+    const publisher = createPublisher(sendBySdk(queue.client, queue.queueUrl));
 
     const cloud = createLocalCloud({
       root: places.root,

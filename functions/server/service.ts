@@ -22,6 +22,7 @@ import { Undo } from "#functions/node/undo";
 import { createQueueHandler } from "#functions/queue/operations";
 import { poll } from "#functions/queue/poll";
 import { createPublisher } from "#functions/queue/publisher";
+import { sendBySdk } from "#functions/queue/sdk";
 import { openBell } from "#functions/server/bell";
 import { openDatabases } from "#functions/server/database";
 import type { ServerSettings } from "#functions/server/settings";
@@ -68,7 +69,7 @@ export async function startServer({ settings, migrations }: ServerOptions): Prom
 
     const queues = (requestHandler: object) => new SQSClient({ region: settings.AWS_REGION, requestHandler, useQueueUrlAsEndpoint: false });
     const [sending, receiving] = [queues(SEND), queues(RECEIVE)];
-    const publisher = createPublisher(sending, settings.COFFER_QUEUE_URL);
+    const publisher = createPublisher(sendBySdk(sending, settings.COFFER_QUEUE_URL));
     undo.push(async () => [sending, receiving].forEach((client) => client.destroy()));
 
     const authority = { certificate: settings.COFFER_CA_CERTIFICATE, key: settings.COFFER_CA_KEY };

@@ -1,10 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { handlers } from "#functions/api/handlers";
+import { replies } from "#functions/api/replies";
 import { routes, type Route, type RouteKey } from "#functions/api/routes";
 import { contract, fixed, type Row } from "#test/api/contract";
 import { nobody, startApi, type Api, type Person, type Reply } from "#test/api/rig";
-import { shapes } from "#test/api/shapes";
 
 let api: Api;
 /** Of whom nobody here may ask anything. */
@@ -19,8 +19,8 @@ afterAll(() => api.close());
 const rows = Object.entries(contract) as [RouteKey, Row][];
 const offered = rows.filter(([, { reply, who }]) => reply !== "pending" && who !== "nobody");
 
-test("the code's routes are the contract's, with the same number, policy and status", () => {
-  const said = (row: Route | Row) => ({ no: row.no, who: row.who, status: row.status });
+test("the code's routes are the contract's, with the same number, policy, status and shape of reply", () => {
+  const said = ({ no, who, status, reply }: Route | Row) => ({ no, who, status, ...(reply && reply !== "pending" && { reply }) });
   expect(Object.fromEntries(Object.entries(routes).map(([key, row]) => [key, said(row)]))).toEqual(Object.fromEntries(rows.map(([key, row]) => [key, said(row)])));
 });
 
@@ -68,7 +68,7 @@ function refusalOf(key: RouteKey, { who, status }: Row, person: Person): [number
 function demand(reply: Reply, row: Row, reader: { admin: boolean }) {
   expect([reply.status, reply.text && "a body"], reply.text).toEqual([row.status, row.reply ? "a body" : ""]);
   if (!row.reply || row.reply === "text" || row.reply === "pending") return;
-  const parsed = shapes[row.reply](reader).safeParse(reply.json);
+  const parsed = replies[row.reply](reader).safeParse(reply.json);
   expect(parsed.error?.issues ?? [], reply.text).toEqual([]);
 }
 

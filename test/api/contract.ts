@@ -1,6 +1,6 @@
 import { nameId } from "#core/datastore/seed";
+import type { Reply } from "#functions/api/replies";
 import type { Route, RouteKey } from "#functions/api/routes";
-import type { Shape } from "#test/api/shapes";
 
 /** A row of contract §1, said a second time: what the code's own table says is compared with it. */
 export interface Row {
@@ -8,7 +8,7 @@ export interface Row {
   who: Route["who"];
   status: number;
   /** Shape of the reply; absent = no bytes at all. `pending` = the route is not offered yet and answers 501. */
-  reply?: Shape | "text" | "pending";
+  reply?: Reply | "text" | "pending";
   body?: unknown;
   /** Values of the path's parameters, where they are not those of the fixture. */
   at?: Record<string, string>;
@@ -32,6 +32,7 @@ const rule = { restart_required: 0, data_type: "integer", min_size: 64, max_size
 export const contract = {
   "GET /": row(1, "nobody", 200, "versions"),
   "GET /healthcheck": row(2, "nobody", 200, "text"),
+  "GET /openapi.json": row(0, "nobody", 200, "openapi"),
   "GET /instances": row(3, "any", 200, "instances"),
   "GET /instances/detail": row(4, "any", 200, "detailedInstances"),
   "POST /instances": row(5, "any", 200, "instance", { body: { instance: { name: "n1", flavorRef: "1", volume: { size: 1 } } } }),
@@ -89,7 +90,7 @@ export const contract = {
   "GET /modules/{id}": row(57, "owner", 200, "moduleCounted", { of: "module" }),
   "PUT /modules/{id}": row(58, "owner", 200, "module", { of: "module", body: { module: { description: "other" } } }),
   "DELETE /modules/{id}": row(59, "owner", 200, undefined, { of: "module" }),
-  "GET /modules/{id}/instances": row(60, "owner", 200, "instances", { of: "module" }),
+  "GET /modules/{id}/instances": row(60, "owner", 200, "moduleInstances", { of: "module" }),
   "PUT /modules/{id}/instances": row(61, "owner", 202, undefined, { of: "module", body: { reapply: {} } }),
   "GET /instances/{id}/databases": row(62, "owner", 200, "databases"),
   "POST /instances/{id}/databases": row(63, "owner", 202, undefined, { body: { databases: [{ name: "d1" }] } }),

@@ -11,6 +11,7 @@ import { localFlavors, seedCatalogue } from "#core/instance/catalogue";
 import { setSink } from "#core/log";
 import { createApp, type ApiDeps } from "#functions/api/app";
 import type { UserActor } from "#functions/api/call";
+import { conform } from "#test/api/conforms";
 import { testDatabase } from "#test/support/db";
 import { act } from "#test/support/guests";
 import { testSeal } from "#test/support/seal";
@@ -114,7 +115,7 @@ export async function createApi({ settings = {}, deps = {} }: { settings?: Recor
     ...deps,
   });
 
-  /** One request; `path` is below the person's own project unless it is absolute. */
+  /** One request; `path` is below the person's own project unless it is absolute. Throws when the reply is not as `/openapi.json` says. */
   async function ask(person: Person | undefined, line: string, { body, headers = {}, raw }: Extra = {}): Promise<Reply> {
     const [method = "GET", path = ""] = line.split(" ");
     const sent = raw ?? (body === undefined ? undefined : JSON.stringify(body));
@@ -129,6 +130,7 @@ export async function createApi({ settings = {}, deps = {} }: { settings?: Recor
       ...(sent !== undefined && { body: sent as string }),
     });
     const text = await response.text();
+    conform(method, url.split("?", 1)[0] ?? "", { status: response.status, headers: response.headers, text });
     const json = text && response.headers.get("content-type") === "application/json" ? text : "{}";
     return { status: response.status, headers: response.headers, text, json: JSON.parse(json) as Wire };
   }
@@ -186,6 +188,8 @@ export async function createApi({ settings = {}, deps = {} }: { settings?: Recor
       select kind, state, spec from guest_job where instance_id = ${id} order by seq`,
     usage: async (project = "p1") =>
       Object.fromEntries((await db.owner`select resource, in_use from quota_usage where project_id = ${project}`).map((one) => [one.resource as string, one.in_use as number])),
+    /** Resolves when guests have done what they were rung for. */
+    settled: () => acting,
     async close() {
       await acting;
       setSink(previous);

@@ -13,7 +13,7 @@ const list = <K extends string>(key: K, item: z.ZodType) => z.strictObject({ [ke
 const one = <K extends string>(key: K, item: z.ZodType) => z.strictObject({ [key]: item });
 
 /** What only administrators are told. */
-type Reader = { admin: boolean };
+export type Reader = { admin: boolean };
 
 const listed = ({ admin }: Reader) => ({
   id: z.uuid(),
@@ -28,6 +28,7 @@ const listed = ({ admin }: Reader) => ({
   volume: z.strictObject({ size: count }),
   ip: z.array(z.string()).optional(),
   addresses: z.array(z.strictObject({ address: z.string(), type: z.enum(["private", "public"]), network: z.string().optional() })).optional(),
+  port: z.int().optional(),
   ...(admin && { tenant_id: z.string() }),
 });
 const detailed = (reader: Reader) => ({
@@ -36,13 +37,14 @@ const detailed = (reader: Reader) => ({
   created: time,
   updated: time,
   service_status_updated: time,
+  configuration: z.strictObject({ id: z.uuid(), name: z.string(), links }).optional(),
   fault: z.strictObject({ message: z.string(), created: time, details: reader.admin ? z.string().nullable() : z.null() }).optional(),
   ...(reader.admin && { server_id: z.string().nullable(), volume_id: z.string().nullable(), encrypted_rpc_messaging: z.boolean() }),
 });
 const shown = (reader: Reader) => ({
   ...detailed(reader),
   locality: z.string().optional(),
-  volume: z.strictObject({ size: count, used: z.number().optional(), used_percent: z.number().optional() }),
+  volume: z.strictObject({ size: count, read_only_since: time.optional(), used: z.number().optional(), used_percent: z.number().optional() }),
 });
 const server = { id: z.string(), name: z.string(), status: z.string(), tenant_id: z.string(), host: z.string().nullable() };
 const managed = {
@@ -55,7 +57,7 @@ const managed = {
 };
 const managedDetail = {
   ...managed,
-  server: z.strictObject({ ...server, addresses: z.record(z.string(), z.array(z.object({ addr: z.string() }))) }).nullable(),
+  server: z.strictObject({ ...server, addresses: z.record(z.string(), z.array(z.strictObject({ addr: z.string(), version: z.literal(4) }))) }).nullable(),
   volume: z.strictObject({ id: z.string(), size: count, used: z.number().optional(), total: z.number().optional() }).nullable(),
   guest_status: z.strictObject({ state_description: z.string() }),
   root_enabled: time.optional(),
@@ -102,6 +104,7 @@ const flavor = z.strictObject({
 const name = z.strictObject({ name: z.string() });
 const account = z.strictObject({ name: z.string(), host: z.string(), databases: z.array(name) });
 const amounts = z.int().min(-1);
+const quota = { instances: amounts, volumes: amounts, ram: amounts, backups: amounts };
 const absolute = z.strictObject({ verb: z.literal("ABSOLUTE"), max_instances: amounts, max_ram: amounts, max_volumes: amounts, max_backups: amounts });
 const rate = z.strictObject({
   verb: z.enum(["GET", "POST", "PUT", "DELETE"]),
@@ -147,6 +150,8 @@ const moduleListed = {
   datastore: z.string(),
   datastore_version: z.string(),
 };
+/** With `count_only`. */
+const versionCount = z.strictObject({ module_name: z.string(), module_id: z.uuid(), module_md5: z.string(), instance_count: count, current: z.boolean(), min_updated_date: time, max_updated_date: time });
 const moduleShown = { ...moduleListed, live_update: z.boolean() };
 const { id, name: moduleName, type, tenant, datastore: moduleStore, datastore_version, md5, auto_apply, visible, is_admin, created, updated } = moduleListed;
 const appliedModule = z.strictObject({
@@ -156,6 +161,7 @@ const appliedModule = z.strictObject({
   removed: z.null(),
   contents: z.base64().nullable().optional(),
 });
+const sslModes = ["builtin", "basic", "enforced", "mtls"] as const;
 const log = z.strictObject({
   name: z.string(),
   type: z.enum(["USER", "SYS"]),
@@ -166,13 +172,36 @@ const log = z.strictObject({
   prefix: z.string(),
   metafile: z.string(),
 });
-const operation = z.looseObject({ id: z.uuid(), kind: z.string(), status: z.string(), created: time, updated: time, error: z.object({}).nullable(), steps: z.array(z.object({})) });
+const step = z.strictObject({
+  label: z.string(),
+  attempt: count,
+  started: time,
+  finished: time.nullable(),
+  polls: count,
+  outcome: z.string().nullable(),
+  error: z.string().nullable(),
+});
+const operation = z.strictObject({
+  id: z.uuid(),
+  kind: z.string(),
+  status: z.string(),
+  run: count,
+  label: z.string(),
+  created: time,
+  updated: time,
+  finished: time.nullable(),
+  error: z.strictObject({ code: z.string(), message: z.string(), label: z.string(), next: z.string().nullable() }).nullable(),
+  request_id: z.string().nullable(),
+  steps: z.array(step),
+});
 
-/** By the name a row of the contract table uses. */
-export const shapes = {
-  versions: () => one("versions", z.array(z.strictObject({ id: z.string(), status: z.string(), updated: z.string(), links: z.array(z.object({ rel: z.string(), href: z.url() })) }))),
+/** By the name that a row of the route table uses. */
+export const replies = {
+  openapi: () => z.looseObject({ openapi: z.string(), info: z.looseObject({}), paths: z.looseObject({}) }),
+  versions: () => one("versions", z.array(z.strictObject({ id: z.string(), status: z.string(), updated: z.string(), links: z.array(z.strictObject({ rel: z.string(), href: z.url() })) }))),
   instances: (reader: Reader) => list("instances", z.strictObject(listed(reader))),
   detailedInstances: (reader: Reader) => list("instances", z.strictObject(detailed(reader))),
+  moduleInstances: (reader: Reader) => z.union([list("instances", z.strictObject(listed(reader))), one("instances", z.array(versionCount))]),
   instance: (reader: Reader) => one("instance", z.strictObject(shown(reader))),
   managedInstances: () => list("instances", z.strictObject(managed)),
   managedInstance: () => one("instance", z.strictObject(managedDetail)),
@@ -184,7 +213,7 @@ export const shapes = {
   managedVersion: () => one("version", managedVersion),
   flavors: () => one("flavors", z.array(flavor)),
   flavor: () => one("flavor", flavor),
-  volumeTypes: () => one("volume_types", z.array(z.object({ id: z.string(), name: z.string() }))),
+  volumeTypes: () => one("volume_types", z.array(z.strictObject({ id: z.string(), name: z.string() }))),
   limits: () => one("limits", z.tuple([absolute], rate)),
   databases: () => list("databases", name),
   grants: () => one("databases", z.array(name)),
@@ -194,7 +223,7 @@ export const shapes = {
   rootUser: () => one("user", z.strictObject({ name: z.literal("root"), password: z.string().min(1) })),
   rootHistory: () => one("root_history", z.strictObject({ id: z.uuid(), enabled: z.union([time, z.literal("Never")]), user: z.string() })),
   quotas: () => one("quotas", z.array(z.strictObject({ resource: z.string(), in_use: count, reserved: count, limit: amounts }))),
-  quotasSet: () => one("quotas", z.strictObject({ instances: amounts })),
+  quotasSet: () => one("quotas", z.strictObject(quota).partial()),
   defaults: () => one("instance", z.strictObject({ configuration: words })),
   groups: () => list("configurations", z.strictObject(groupListed)),
   group: () => one("configuration", group),
@@ -212,10 +241,10 @@ export const shapes = {
   clusters: () => one("clusters", z.array(z.never())),
   logs: () => one("logs", z.array(log)),
   log: () => one("log", log),
-  ssl: () => one("ssl", z.strictObject({ status: z.enum(["on", "off"]), mode: z.enum(["builtin", "basic", "enforced", "mtls"]), certificate: z.strictObject({ cn: z.string(), expire_at: time, san: z.array(z.string()) }).optional() })),
-  sslDone: () => one("ssl", z.strictObject({ restart_required: z.boolean() })),
+  ssl: () => one("ssl", z.strictObject({ status: z.enum(["on", "off"]), mode: z.enum(sslModes), certificate: z.strictObject({ cn: z.string(), expire_at: time, san: z.array(z.string()), payload: z.string().optional() }).optional() })),
+  sslDone: () => one("ssl", z.strictObject({ restart_required: z.boolean(), status: z.literal("on").optional(), mode: z.enum(sslModes).optional() })),
   operations: () => one("operations", z.array(operation)),
   notImplemented: () => one("notImplemented", z.strictObject({ code: z.literal(501), message: z.string() })),
 } satisfies Record<string, (reader: Reader) => z.ZodType>;
 
-export type Shape = keyof typeof shapes;
+export type Reply = keyof typeof replies;
