@@ -1,10 +1,16 @@
-import { PutEventsCommand, type EventBridgeClient } from "@aws-sdk/client-eventbridge";
+import { EventBridgeClient, PutEventsCommand } from "@aws-sdk/client-eventbridge";
 import type { Envelope, Sink } from "#core/event/drain";
 import { log } from "#core/log";
 
 /** At most this many per PutEvents (EventBridge API reference). */
 const BATCH = 10;
 const SOURCE = "coffer";
+
+/** Milliseconds; a sweep has more to do than to wait. */
+const requestHandler = { connectionTimeout: 2_000, requestTimeout: 5_000 };
+
+/** By the name of a bus; undefined = nobody listens. Apart from the other clients, as only the sweep's bundle may hold this one. */
+export const openBus = (bus: string | undefined): Sink | undefined => (bus === undefined ? undefined : busSink(new EventBridgeClient({ requestHandler }), bus));
 
 /** Puts events on a bus: source `coffer`, the event's type as detail-type, the event itself as detail. An entry that is refused is tried again. */
 export const busSink = (client: EventBridgeClient, bus: string): Sink => ({

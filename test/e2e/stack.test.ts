@@ -114,7 +114,7 @@ describe.each(["dev", "production"])("in %s", (stage) => {
       guest: [],
       queue: [{ effect: "Allow", actions: ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"], resources: [queue] }, ...start],
       workflow: [send],
-      cron: [send, ...start],
+      cron: [send, ...start, { effect: "Allow", actions: ["events:PutEvents"], resources: [`arn:aws:events:eu-central-1:123456789012:event-bus/${of(stage).input<{ name: string }>("EventsBus").name}`] }],
       migrate: [],
     };
     for (const name of names) {

@@ -23,6 +23,7 @@ const sweep = () =>
     publisher: { publish: (messages) => Promise.resolve(messages.map(({ id }) => id)) },
     executions: { start: () => Promise.resolve() },
     workshop: world.workshop,
+    config: world.config,
     clock: world.clock,
   })();
 const said = (message: string) => lines.filter((line) => line.message === message).map(({ count }) => count);
