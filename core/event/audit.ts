@@ -1,7 +1,7 @@
 import { and, asc, eq, gt, isNull, lt, sql } from "drizzle-orm";
 import { now } from "#core/context";
 import { inside, transaction } from "#core/db/index";
-import { audit } from "#core/event/event.sql";
+import { audit } from "#core/event/audit.sql";
 import { record } from "#core/event/index";
 import { measured, naive, traitsOf } from "#core/event/usage";
 import { instance } from "#core/instance/instance.sql";

@@ -150,6 +150,14 @@ export async function rotate(caller: Caller, publicKey: string) {
   );
 }
 
+/** The name that a certificate for the engine's key is to carry: the instance's address, and nothing the guest could choose. */
+export async function certified(caller: Caller, tlsPublicKey: string): Promise<string> {
+  tlsKey(tlsPublicKey);
+  const [found] = await read((tx) => tx.select({ address: instance.address }).from(instance).where(and(eq(instance.id, caller.instanceId), isNull(instance.deletedAt))));
+  if (!found?.address) throw refused("The instance is gone.", "guest.revoked");
+  return found.address;
+}
+
 /** Who speaks for an instance. */
 export type Guest = Omit<Caller, "sequence">;
 
