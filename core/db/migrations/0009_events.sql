@@ -24,4 +24,7 @@ ALTER TABLE "guest_job" ADD COLUMN "notice" jsonb;--> statement-breakpoint
 ALTER TABLE "operation" ADD COLUMN "notice" jsonb;--> statement-breakpoint
 CREATE INDEX "event_due" ON "event" USING btree ("due_at","seq") WHERE "event"."sent_at" is null;--> statement-breakpoint
 CREATE INDEX "event_stream" ON "event" USING btree ("stream","seq") WHERE "event"."sent_at" is null;--> statement-breakpoint
-CREATE INDEX "event_sent" ON "event" USING btree ("sent_at") WHERE "event"."sent_at" is not null;
+CREATE INDEX "event_sent" ON "event" USING btree ("sent_at") WHERE "event"."sent_at" is not null;--> statement-breakpoint
+CREATE INDEX "instance_present_by_update" ON "instance" USING btree ("updated_at","id") WHERE "instance"."deleted_at" is null;--> statement-breakpoint
+CREATE INDEX "instance_gone_by_update" ON "instance" USING btree ("updated_at","id") WHERE "instance"."deleted_at" is not null;--> statement-breakpoint
+CREATE INDEX "instance_by_project_and_update" ON "instance" USING btree ("project_id","updated_at","id");
