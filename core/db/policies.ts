@@ -24,6 +24,7 @@ grant select, insert, update on datastore, datastore_version, datastore_paramete
 grant select on operation_step, resource to coffer_app;
 grant select, delete on guest_doorbell to coffer_app;
 grant delete on guest_job to coffer_app;
+grant insert on event to coffer_app;
 grant select, insert, delete on secret, secret_consumer to coffer_app;
 grant select (instance_id, project_id, inventory, logs, agent_version, last_seen_at, sealing_key) on guest to coffer_app;
 

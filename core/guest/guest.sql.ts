@@ -1,6 +1,7 @@
 import { sql } from "drizzle-orm";
 import { bigint, bigserial, index, integer, jsonb, pgTable, text, uuid } from "drizzle-orm/pg-core";
 import { bytea, instant } from "#core/db/columns";
+import type { Notice } from "#core/event/event.sql";
 import type { GuestLog, Inventory, JobKind } from "#core/guest/protocol";
 import { instance } from "#core/instance/instance.sql";
 
@@ -30,6 +31,10 @@ export const guest = pgTable("guest", {
   inventory: jsonb("inventory").$type<Inventory>(),
   /** What it last said of its logs; null = never. */
   logs: jsonb("logs").$type<GuestLog[]>(),
+  /** When the certificate that its server presents ends; null = not told, or none. */
+  certificateEndsAt: instant("certificate_ends_at"),
+  /** When its owner was told that this one ends soon. */
+  certificateToldAt: instant("certificate_told_at"),
 });
 
 /** Work for one guest, done in order of acceptance (`seq`). */
@@ -50,6 +55,8 @@ export const guestJob = pgTable(
     result: jsonb("result").$type<Record<string, unknown>>(),
     error: text("error"),
     requestId: text("request_id"),
+    /** What its end is told as; null = nobody is told. */
+    notice: jsonb("notice").$type<Notice>(),
     createdAt: instant("created_at").notNull(),
     /** Not fetched earlier; null = at once. */
     notBefore: instant("not_before"),

@@ -168,6 +168,10 @@ export type EnrolRequest = z.infer<typeof EnrolRequest>;
 export const EnrolReply = z.object({ certificate: z.string(), ca: z.string() });
 export type EnrolReply = z.infer<typeof EnrolReply>;
 
+/** Asks for another certificate for the engine's key, before the present one ends; answered as an enrolment is. */
+export const CertificateRequest = z.object({ tlsPublicKey: z.string().max(512) });
+export type CertificateRequest = z.infer<typeof CertificateRequest>;
+
 export const RotateRequest = z.object({ publicKey: z.string().max(512) });
 export type RotateRequest = z.infer<typeof RotateRequest>;
 

@@ -4,6 +4,7 @@ import { batch, transaction } from "#core/db/index";
 import { given, statement } from "#core/db/statement";
 import * as Datastore from "#core/datastore/index";
 import { AppError, badRequest } from "#core/error";
+import type { Traits } from "#core/event/event.sql";
 import { enqueue } from "#core/guest/client";
 import { offered } from "#core/instance/catalogue";
 import { checkDatabases, checkUsers, sealed, type NewDatabase, type NewUser } from "#core/instance/account";
@@ -101,7 +102,7 @@ export async function create(wish: NewInstance, config: Config): Promise<Detail>
             ...(modules.length > 0 && { modules: modules.map((id) => ({ id })) }),
           },
         }),
-        begin({ instanceId: row.id, projectId, kind: "create" }),
+        begin({ instanceId: row.id, projectId, kind: "create", traits: told(wish, row, { store, version }) }),
         charge(projectId, { instances: 1, ram: flavor.ramMb, volumes: sizeGb }, defaultLimits(config)),
       ]),
     );
@@ -117,6 +118,27 @@ export async function create(wish: NewInstance, config: Config): Promise<Detail>
       return { stored: made, group };
     });
   }
+}
+
+/** Contract §8.6. */
+function told({ databases, users, nics, configuration, modules, locality }: NewInstance, row: Pick<typeof instance.$inferInsert, "name" | "flavorId" | "volumeGb" | "region" | "availabilityZone">, { store, version }: ReturnType<typeof Datastore.resolve>): Traits {
+  const names = (list: { name: string }[]) => list.map(({ name }) => name).join(",");
+  return {
+    name: row.name,
+    flavor_id: row.flavorId,
+    datastore: store.name,
+    datastore_version: version.name,
+    image_id: version.image,
+    availability_zone: row.availabilityZone ?? null,
+    region_name: row.region,
+    volume_size: row.volumeGb,
+    ...(databases.length > 0 && { databases: names(databases) }),
+    ...(users.length > 0 && { users: names(users) }),
+    ...(nics.length > 0 && { nics: nics.map((nic) => nic.network_id ?? nic.subnet_id ?? "").join(",") }),
+    ...(modules.length > 0 && { modules: modules.join(",") }),
+    ...(configuration !== undefined && { configuration_id: configuration }),
+    ...(locality !== undefined && { locality }),
+  };
 }
 
 const insertInstance = statement((tx) => tx.insert(instance).values(given(columns)).returning());

@@ -77,7 +77,11 @@ export const instance = pgTable(
   (table) => [
     index("instance_by_project").on(table.projectId, table.id).where(sql`${table.deletedAt} is null`),
     index("instance_by_configuration").on(table.configurationId, table.id).where(sql`${table.configurationId} is not null`),
+    // Lists of administrators, latest change first: all, those that are there, those that are gone, a project's.
     index("instance_by_update").on(table.updatedAt, table.id),
+    index("instance_present_by_update").on(table.updatedAt, table.id).where(sql`${table.deletedAt} is null`),
+    index("instance_gone_by_update").on(table.updatedAt, table.id).where(sql`${table.deletedAt} is not null`),
+    index("instance_by_project_and_update").on(table.projectId, table.updatedAt, table.id),
   ],
 );
 

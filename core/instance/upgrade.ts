@@ -23,7 +23,7 @@ export async function upgrade(wanted: string, versionName: string, images: Image
   await transaction(async () => {
     const taken = await takeServer(wanted, { task: "UPGRADING", serviceStatus: "building", datastoreVersionId: to.id });
     const input = { imageId: toImage.id, fromImageId: fromImage.id, fromVersionId: before.id, generation: taken.generation + 1 };
-    await begin({ instanceId: taken.id, projectId: taken.projectId, kind: "upgrade", input });
+    await begin({ instanceId: taken.id, projectId: taken.projectId, kind: "upgrade", input, traits: { datastore_version_id: to.id } });
   });
 }
 

@@ -4,6 +4,8 @@ import { inside, read } from "#core/db/index";
 import { given, statement } from "#core/db/statement";
 import { emit } from "#core/db/outbox";
 import { unprocessable } from "#core/error";
+import { noticeOf, tellStart } from "#core/event/index";
+import type { Traits } from "#core/event/event.sql";
 import { operation, operationStep, type Input } from "#core/operation/operation.sql";
 
 export type Operation = typeof operation.$inferSelect;
@@ -25,6 +27,26 @@ const minutes: Record<Kind, number> = {
   upgrade: 30,
 };
 
+/** What its events are called (contract §8.6); null = it has none. */
+const events: Record<Kind, string | null> = {
+  create: "instance_create",
+  destroy: "instance_delete",
+  restart: "instance_restart",
+  resize_flavor: "instance_resize_instance",
+  resize_volume: "instance_resize_volume",
+  update_access: null,
+  reboot: "instance_reboot",
+  migrate: "migrate",
+  rebuild: null,
+  upgrade: "upgrade",
+};
+
+const traitsOf = ({ flavorId, volumeGb, host }: Input): Traits => ({
+  ...(flavorId !== undefined && { new_flavor_id: flavorId }),
+  ...(volumeGb !== undefined && { new_size: volumeGb }),
+  ...(host !== undefined && { host }),
+});
+
 export const kinds = Object.keys(minutes) as Kind[];
 
 /** The label every workflow starts with. */
@@ -35,16 +57,20 @@ export interface Begin {
   projectId: string;
   kind: Kind;
   input?: Input;
+  /** What the event of its beginning says beside the input. */
+  traits?: Traits;
 }
 
 /**
  * Records the wish and the message that carries it, in the open transaction. Operations are
  * exclusive per instance by a partial unique index: a second one is refused (422).
  */
-export async function begin({ instanceId, projectId, kind, input = {} }: Begin): Promise<string> {
+export async function begin({ instanceId, projectId, kind, input = {}, traits }: Begin): Promise<string> {
   const { actor, requestId } = ambient();
   const id = newId();
   const at = now();
+  const name = events[kind];
+  const notice = name === null ? null : noticeOf(name, { kind: "instance", id: instanceId, projectId });
   const stored = insertOperation(inside(), {
     id,
     projectId,
@@ -58,9 +84,14 @@ export async function begin({ instanceId, projectId, kind, input = {} }: Begin):
     deadline: new Date(at.getTime() + minutes[kind] * 60_000),
     actor: actor.kind === "user" ? actor.userId : actor.name,
     requestId: requestId ?? null,
+    notice,
   });
-  // Together in one round trip; a refusal takes the message back with it.
-  const [[row]] = await Promise.all([stored, emit({ topic: "operation.run", projectId, payload: { operationId: id, run: 1 } })]);
+  // Together in one round trip; a refusal takes message and event back with it.
+  const [[row]] = await Promise.all([
+    stored,
+    emit({ topic: "operation.run", projectId, payload: { operationId: id, run: 1 } }),
+    notice && tellStart(notice, { ...traitsOf(input), ...traits }),
+  ]);
   if (!row) {
     throw unprocessable(`Instance ${instanceId} is busy: another operation on it has not ended yet.`, {
       reason: "operation.busy",
@@ -73,7 +104,7 @@ export async function begin({ instanceId, projectId, kind, input = {} }: Begin):
 const insertOperation = statement((tx) =>
   tx
     .insert(operation)
-    .values(given(["id", "projectId", "instanceId", "kind", "input", "label", "createdAt", "updatedAt", "wakeAt", "deadline", "actor", "requestId"]))
+    .values(given(["id", "projectId", "instanceId", "kind", "input", "label", "createdAt", "updatedAt", "wakeAt", "deadline", "actor", "requestId", "notice"]))
     .onConflictDoNothing({ target: operation.instanceId, where: isNull(operation.outcome) })
     .returning({ id: operation.id }),
 );

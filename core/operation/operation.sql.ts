@@ -1,6 +1,7 @@
 import { sql } from "drizzle-orm";
 import { bigserial, boolean, index, integer, jsonb, pgTable, text, uniqueIndex, uuid } from "drizzle-orm/pg-core";
 import { base, instant } from "#core/db/columns";
+import type { Notice } from "#core/event/event.sql";
 import { instance } from "#core/instance/instance.sql";
 
 export type Outcome = "done" | "failed" | "cancelled";
@@ -49,6 +50,8 @@ export const operation = pgTable(
     finishedAt: instant("finished_at"),
     requestId: text("request_id"),
     actor: text("actor").notNull(),
+    /** What its end is told as; null = nobody is told. */
+    notice: jsonb("notice").$type<Notice>(),
   },
   (table) => [
     // Operations are exclusive per instance.

@@ -2,11 +2,13 @@ import { eq, sql } from "drizzle-orm";
 import { createHash } from "node:crypto";
 import { transaction } from "#core/db/index";
 import { AppError } from "#core/error";
+import { tellError } from "#core/event/index";
 import { enqueue, outcome } from "#core/guest/client";
 import { guestDoorbell } from "#core/guest/doorbell.sql";
 import { guest, guestJob } from "#core/guest/guest.sql";
 import { PROTOCOL, type Boot, type JobKind, type JobSpec } from "#core/guest/protocol";
 import { enrolmentToken } from "#core/id";
+import { instance } from "#core/instance/instance.sql";
 import { stableId, type Context } from "#core/workflow/context";
 
 /**
@@ -77,11 +79,15 @@ export async function boot(c: Context, datastore: Boot["datastore"]): Promise<Bo
 /** From now on nothing the guest says counts, and its queue is closed; `why` is told to who waits for it. */
 export async function revoke(c: Context, at: Date, why: string) {
   await transaction(async (tx) => {
+    // What is told of an instance is ordered by its lock.
+    await tx.select({ id: instance.id }).from(instance).where(eq(instance.id, c.instance.id)).for("no key update");
     await tx.update(guest).set({ revokedAt: at, tokenHash: null }).where(eq(guest.instanceId, c.instance.id));
     await tx.delete(guestDoorbell).where(eq(guestDoorbell.instanceId, c.instance.id));
-    await tx
+    const closed = await tx
       .update(guestJob)
       .set({ state: "failed", error: why, spec: null, finishedAt: at })
-      .where(sql`${guestJob.instanceId} = ${c.instance.id} and ${guestJob.state} = 'queued'`);
+      .where(sql`${guestJob.instanceId} = ${c.instance.id} and ${guestJob.state} = 'queued'`)
+      .returning({ seq: guestJob.seq, notice: guestJob.notice });
+    for (const { notice } of closed.sort((a, b) => a.seq - b.seq)) if (notice) await tellError(notice, { message: why, exception: "guest.revoked" });
   });
 }

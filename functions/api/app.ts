@@ -2,7 +2,7 @@ import { Hono } from "hono/tiny";
 import { system } from "#core/actor";
 import { systemClock, type Clock } from "#core/clock";
 import type { Config } from "#core/config";
-import { enter } from "#core/context";
+import { enter, type Ambient } from "#core/context";
 import { noImages, type Images } from "#core/datastore/image";
 import { read, type Database } from "#core/db/index";
 import { sendOwn, type Publisher } from "#core/db/outbox";
@@ -21,6 +21,7 @@ import { handlers } from "#functions/api/handlers";
 import { notYet, unknownPath } from "#functions/api/instances";
 import { Links, originOf } from "#functions/api/links";
 import { openapi } from "#functions/api/openapi/index";
+import { originOf as wayOf } from "#functions/api/origin";
 import { allow } from "#functions/api/policy";
 import { RateLimiter } from "#functions/api/rate";
 import { decode, match, type Match } from "#functions/api/router";
@@ -57,17 +58,17 @@ export function createApp(deps: ApiDeps): Hono {
   const rates = new RateLimiter(config.COFFER_HTTP_RATE_PER_MINUTE, clock);
   // One route for all: the small preset leaves out two routers that would do nothing here, 6 KB of the bundle.
   const app = new Hono();
-  app.all("*", (c) => serve(c.req.raw));
+  app.all("*", (c) => serve(c.req.raw, c.env));
   return app;
 
-  async function serve(request: Request): Promise<Response> {
+  async function serve(request: Request, env: unknown): Promise<Response> {
     const started = clock.now();
     const requestId = requestIdOf(request, random);
     const [, head = "", ...rest] = new URL(request.url).pathname.split("/");
     const seen: { route: string } = { route: "unmatched" };
     let answer: Answer;
     try {
-      answer = head === "v1.0" ? await versioned(request, rest, requestId, seen) : await unversioned(request, head, rest, seen);
+      answer = head === "v1.0" ? await versioned(request, rest, { requestId, origin: wayOf(request, env) }, seen) : await unversioned(request, head, rest, seen);
     } catch (error) {
       answer = answerOf(error, random);
     }
@@ -106,7 +107,7 @@ export function createApp(deps: ApiDeps): Hono {
     }
   }
 
-  async function versioned(request: Request, path: string[], requestId: string, seen: { route: string }): Promise<Answer> {
+  async function versioned(request: Request, path: string[], came: Pick<Ambient, "requestId" | "origin">, seen: { route: string }): Promise<Answer> {
     const [project = "", ...segments] = path;
     if (project === "" && segments.length === 0 && request.method === "GET") {
       seen.route = "/v1.0";
@@ -119,7 +120,7 @@ export function createApp(deps: ApiDeps): Hono {
     if (decode(project) !== actor.projectId) throw new AppError("forbidden", "The project in the path is not the token's.", { reason: "project.other" });
     // Contract §0.1: a project with nothing behind it is refused, not unknown.
     if (segments.length === 0) throw new AppError("forbidden", "The path names a project and nothing in it.", { reason: "project.alone" });
-    return enter({ db: deps.db, actor, requestId, clock, random }, async () => {
+    return enter({ db: deps.db, actor, ...came, clock, random }, async () => {
       const limited = await rates.take(actor.projectId, request.method);
       if (limited) return limited;
       const found = match(request.method, segments);

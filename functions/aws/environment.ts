@@ -74,7 +74,15 @@ export const environments = {
   doorbell: z.object({ ...database, ...doorbell }).required(),
   queue: z.object({ ...database, ...machines }),
   workflow: z.object({ ...database, ...queue, ...doorbell, ...workshop }),
-  cron: z.object({ ...database, ...queue, ...machines, ...workshop }),
+  cron: z.object({
+    ...Config.shape,
+    ...database,
+    ...queue,
+    ...machines,
+    ...workshop,
+    /** Name of the event bus that is told what happens. Absent: nobody is. */
+    COFFER_EVENT_BUS: z.string().min(1).optional(),
+  }),
   /** As the owner of the schema, and directly: the lock it takes belongs to a session. */
   migrate: z.object({
     ...database,

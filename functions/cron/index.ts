@@ -1,5 +1,7 @@
+import { configOf } from "#core/config";
 import { openDatabase, openPublisher, openStates } from "#functions/aws/clients";
 import { environmentOf } from "#functions/aws/environment";
+import { openBus } from "#functions/aws/events";
 import { createExecutions } from "#functions/aws/executions";
 import { callerOf } from "#functions/aws/signed";
 import { awake } from "#functions/aws/wake";
@@ -15,6 +17,8 @@ const sweep = createSweep({
   publisher: openPublisher(environment.COFFER_QUEUE_URL, caller),
   executions: createExecutions({ db, client: openStates(), machines: environment.COFFER_STATE_MACHINES }),
   workshop: openWorkshop(environment, caller),
+  config: configOf(process.env),
+  sink: openBus(environment.COFFER_EVENT_BUS),
 });
 
 /** EventBridge, once a minute -> the sweep. The event says nothing that it needs. */

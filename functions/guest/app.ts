@@ -10,8 +10,8 @@ import type { ObjectStore } from "#core/driver/objectstore";
 import { AppError, describe } from "#core/error";
 import { connected } from "#core/guest/doorbell";
 import { discardLog, storeLog } from "#core/guest/logs";
-import { EnrolRequest, LOG_UPLOAD_BYTES, LogObject, RotateRequest, SyncRequest, type EnrolReply, type SyncReply } from "#core/guest/protocol";
-import { authenticate, enrol, pending, report, rotate, type Caller } from "#core/guest/server";
+import { CertificateRequest, EnrolRequest, LOG_UPLOAD_BYTES, LogObject, RotateRequest, SyncRequest, type EnrolReply, type SyncReply } from "#core/guest/protocol";
+import { authenticate, certified, enrol, pending, report, rotate, type Caller } from "#core/guest/server";
 import { log } from "#core/log";
 import { issue, type Authority } from "#core/pki";
 import type { Seal } from "#core/seal";
@@ -64,6 +64,13 @@ export function createGuestApp(deps: GuestDeps): Hono {
   app.post("/rotate", signed(RotateRequest, async (_, caller, { publicKey }) => {
     await rotate(caller, publicKey);
     return {};
+  }));
+
+  app.post("/certificate", signed(CertificateRequest, async (_, caller, { tlsPublicKey }) => {
+    const address = await certified(caller, tlsPublicKey);
+    const certificate = await issue(deps.authority, Buffer.from(tlsPublicKey, "base64"), [address], now());
+    log.info("certificate renewed", { instance: caller.instanceId });
+    return { certificate, ca: deps.authority.certificate } satisfies EnrolReply;
   }));
 
   app.post("/sync", signed(SyncRequest, async (c, caller, { report: seen, results, protocol, holdSeconds }) => {

@@ -7,6 +7,7 @@ import { installedImageId, installedImages } from "#core/datastore/image";
 import { Database } from "#core/db/index";
 import { migrate } from "#core/db/migrate";
 import { createLocalCloud, createLocalObjects } from "#core/driver/index";
+import { drain } from "#core/event/drain";
 import { createTokenVerifier } from "#core/identity/keystone";
 import { localFlavors, seedCatalogue } from "#core/instance/catalogue";
 import { log } from "#core/log";
@@ -16,6 +17,7 @@ import { Runner } from "#core/workflow/run";
 import { takeOver } from "#core/workflow/step";
 import { createApp } from "#functions/api/app";
 import { createSweep } from "#functions/cron/sweep";
+import { sinkOf } from "#functions/events/sink";
 import { HeldRequests } from "#functions/guest/hold";
 import { createIdentity, seedIdentity } from "#functions/identity/index";
 import { createKeyManager } from "#functions/keymanager/index";
@@ -55,6 +57,8 @@ export interface Service {
 }
 
 const SWEEP_SECONDS = 60;
+/** What happened is told so soon. */
+const EVENTS_SECONDS = 2;
 const OBJECTS_SWEEP_SECONDS = 3600;
 
 /** The composition root of one machine: every seam gets its local implementation here and nowhere else. */
@@ -205,9 +209,11 @@ export async function startService({ settings, config, source, build }: ServiceO
     const rooms = new Map([["identity", identity], ["key-manager", keyManager], ["objects", objectApi]]);
     answer = (request, env) => (rooms.get(new URL(request.url).pathname.split("/")[1] ?? "") ?? troveApp).fetch(request, env);
 
+    const sink = sinkOf({ COFFER_EVENTS: join(settings.home, "events.jsonl"), ...settings.events });
     await cloud.start();
-    const sweep = every(SWEEP_SECONDS, "sweep", createSweep({ db, publisher, executions: runner, workshop }));
+    const sweep = every(SWEEP_SECONDS, "sweep", createSweep({ db, publisher, executions: runner, workshop, config, sink }));
     undo.push(sweep.stop);
+    if (sink) undo.push(every(EVENTS_SECONDS, "events", () => asSystem("events", async () => void (await drain(sink)))).stop);
     await sweep.now();
     pool.fill();
     return {

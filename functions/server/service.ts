@@ -6,6 +6,7 @@ import { systemClock } from "#core/clock";
 import { enter } from "#core/context";
 import { installationId } from "#core/db/migrate";
 import { republish } from "#core/db/outbox";
+import { drain } from "#core/event/drain";
 import type { Doorbell } from "#core/guest/client";
 import { createSeal, sealKey } from "#core/seal";
 import { Runner } from "#core/workflow/run";
@@ -14,6 +15,7 @@ import { createApp } from "#functions/api/app";
 import { openCloud } from "#functions/aws/cloud";
 import { openIdentity } from "#functions/aws/identity";
 import { createSweep } from "#functions/cron/sweep";
+import { sinkOf } from "#functions/events/sink";
 import { HeldRequests } from "#functions/guest/hold";
 import { serveGuests } from "#functions/node/guests";
 import { listen } from "#functions/node/listen";
@@ -40,6 +42,8 @@ export interface Server {
   stop(): Promise<void>;
 }
 
+/** What happened is told so soon. */
+const EVENTS_SECONDS = 5;
 /** Milliseconds. A receive waits up to 20 s for a message; the SDK would wait for ever for an answer. */
 const SEND = { connectionTimeout: 2_000, requestTimeout: 5_000 };
 const RECEIVE = { connectionTimeout: 2_000, requestTimeout: 30_000 };
@@ -129,8 +133,10 @@ export async function startServer({ settings, migrations }: ServerOptions): Prom
       await republish(publisher, left);
     });
     undo.push(poll({ client: receiving, queueUrl: settings.COFFER_QUEUE_URL }, createQueueHandler(runner)));
-    const sweep = every(settings.COFFER_SWEEP_SECONDS, "sweep", createSweep({ db, publisher, executions: runner, workshop }));
+    const sink = sinkOf(settings);
+    const sweep = every(settings.COFFER_SWEEP_SECONDS, "sweep", createSweep({ db, publisher, executions: runner, workshop, config: settings, sink }));
     undo.push(sweep.stop);
+    if (sink) undo.push(every(EVENTS_SECONDS, "events", () => asSystem("events", async () => void (await drain(sink)))).stop);
     await sweep.now();
     return { url: `http://${settings.COFFER_HOST}:${api.port}`, guestPort: guests.port, stop: () => undo.run() };
   } catch (error) {

@@ -133,10 +133,14 @@ export async function createWorld({ seed: number = 1, catalogue = smallCatalogue
       return row;
     },
     operations: (id: string) => asSystem(() => timeline(id)),
+    /** What was told of an instance, in order; `dbaas.` is left out. */
+    events: async (id: string) => (await db.owner`select type from event where stream = ${id} order by seq`).map(({ type }) => (type as string).replace(/^dbaas\./, "")),
     usage: async () => Object.fromEntries((await db.owner`select resource, in_use from quota_usage`).map((row) => [row.resource as string, row.in_use as number])),
     /** Carries everything to its end, or `until` something holds. A crash costs the lease; more than `steps` labels is a hang. */
     async drive({ steps = 200, until }: { steps?: number; until?: () => Promise<boolean> } = {}) {
       let crashes = 0;
+      // What is begun afterwards is later than what is carried here, however little there is to wait for.
+      clock.advance(1);
       for (let count = 0; ; count++) {
         const [run] = await running();
         if (!run || (await until?.())) return { crashes, steps: count };

@@ -7,6 +7,20 @@ import type { Workflow } from "#core/workflow/define";
 import { changes } from "#test/support/changes";
 import { createWorld, type World } from "#test/support/world";
 
+/** What is told of each kind of operation that ends well: contract §8.5, §8.6. */
+const told: Record<Kind, string[]> = {
+  create: ["instance_create.start", "trove.instance.create", "instance_create.end"],
+  destroy: ["instance_delete.start", "trove.instance.delete", "instance_delete.end"],
+  restart: ["instance_restart.start", "instance_restart.end"],
+  resize_flavor: ["instance_resize_instance.start", "trove.instance.modify_flavor", "instance_resize_instance.end"],
+  resize_volume: ["instance_resize_volume.start", "instance_resize_volume.end"],
+  reboot: ["instance_reboot.start", "instance_reboot.end"],
+  migrate: ["migrate.start", "migrate.end"],
+  upgrade: ["upgrade.start", "upgrade.end"],
+  update_access: [],
+  rebuild: [],
+};
+
 /** Crash at every label, at every point around its effect, then go on with another worker. */
 let world: World;
 beforeEach(async () => {
@@ -28,7 +42,7 @@ const rollbackPoints = (Object.keys(changes) as (keyof typeof changes)[]).flatMa
 );
 
 describe("create", () => {
-  test.each(points("create"))("survives a crash at %s with one server, one volume and one port", async (point) => {
+  test.each(points("create"))("survives a crash at %s with one server, one volume and one port, told once", async (point) => {
     const disarm = crashOnce(point);
     const id = await world.create();
     const { crashes } = await world.drive();
@@ -38,6 +52,7 @@ describe("create", () => {
     const { servers, volumes, ports } = world.cloud.all();
     expect([servers.length, volumes.length, ports.length]).toEqual([1, 1, 1]);
     expect(await world.usage()).toMatchObject({ instances: 1, ram: 512, volumes: 1 });
+    expect(await world.events(id)).toEqual(told.create);
   });
 });
 
@@ -53,6 +68,7 @@ describe("destroy", () => {
     expect((await world.row(id)).deletedAt).not.toBeNull();
     expect(world.cloud.all()).toEqual({ servers: [], volumes: [], ports: [] });
     expect(await world.usage()).toMatchObject({ instances: 0, ram: 0, volumes: 0 });
+    expect(await world.events(id)).toEqual([...told.create, ...told.destroy]);
   });
 });
 
@@ -70,6 +86,7 @@ describe.each((Object.keys(changes) as (keyof typeof changes)[]).filter((kind) =
     const [last] = await world.operations(id);
     expect(last).toMatchObject({ kind, outcome: "done" });
     expect(world.cloud.all().servers).toHaveLength(1);
+    expect(await world.events(id)).toEqual([...told.create, ...told[kind]]);
     if (kind === "resize_flavor") expect([row.flavorId, (await world.usage()).ram]).toEqual(["2", 1024]);
     if (kind === "resize_volume") expect([row.volumeGb, (await world.usage()).volumes]).toEqual([3, 3]);
     if (kind === "update_access") expect(row.access).toEqual({ is_public: false, allowed_cidrs: ["10.0.0.0/8"] });
@@ -105,6 +122,8 @@ describe("rollback", () => {
     expect(row.faultMessage).toContain(`the guest cannot ${spoiler}`);
     const run = (await world.operations(id)).find((one) => one.kind === kind);
     expect(run).toMatchObject({ outcome: "failed" });
+    const [start = ""] = told[kind];
+    expect(await world.events(id)).toEqual([...told.create, start, start.replace(".start", ".error")]);
     expect(world.cloud.all().servers.map(({ flavorId }) => flavorId)).toEqual([before.flavorId]);
     expect(await world.usage()).toMatchObject({ instances: 1, ram: 512, volumes: 1 });
   });
