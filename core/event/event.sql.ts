@@ -12,7 +12,7 @@ export interface Notice {
   projectId: string;
   /** Which object it is about: its events are delivered in order. */
   stream: string;
-  /** `instance_id` or `configuration_id`. */
+  /** `instance_id`, `configuration_id` or `backup_id`, and what else the work is of. */
   subject: Traits;
   /** client_ip, server_ip, request_id. */
   origin: Traits;

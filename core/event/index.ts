@@ -7,21 +7,21 @@ import { event, type Notice, type Traits } from "#core/event/event.sql";
 /** Characters of a trait at most: with it an event stays far below what a bus takes (EventBridge: 256 KB for ten). */
 const LONGEST = 1000;
 
-/** What is told of: an instance or a configuration group, of a project. */
+/** What is told of, and whose it is. */
 export interface About {
   projectId: string;
-  kind: "instance" | "configuration";
+  kind: "instance" | "configuration" | "backup";
   id: string;
 }
 
-/** What will be told of work that begins now, asked for by whoever is acting. */
-export function noticeOf(name: string, { projectId, kind, id }: About): Notice {
+/** What will be told of work that begins now, asked for by whoever is acting. `more`: what its events name beside the object. */
+export function noticeOf(name: string, { projectId, kind, id }: About, more: Traits = {}): Notice {
   const { origin, requestId } = ambient();
   return {
     name,
     projectId,
     stream: id,
-    subject: { [`${kind}_id`]: id },
+    subject: { [`${kind}_id`]: id, ...more },
     origin: { client_ip: origin?.clientIp ?? null, server_ip: origin?.serverIp ?? null, request_id: requestId ?? null },
   };
 }

@@ -54,6 +54,9 @@ export const guestJob = pgTable(
     state: text("state").$type<"queued" | "done" | "failed">().notNull().default("queued"),
     result: jsonb("result").$type<Record<string, unknown>>(),
     error: text("error"),
+    /** Bytes moved by it when its guest last said so, and when they were last more than before. */
+    progressBytes: bigint("progress_bytes", { mode: "number" }),
+    progressAt: instant("progress_at"),
     requestId: text("request_id"),
     /** What its end is told as; null = nobody is told. */
     notice: jsonb("notice").$type<Notice>(),

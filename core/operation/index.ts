@@ -11,7 +11,7 @@ import { operation, operationStep, type Input } from "#core/operation/operation.
 export type Operation = typeof operation.$inferSelect;
 
 /** Each has a workflow of the same name. */
-export type Kind = "create" | "destroy" | "restart" | "resize_flavor" | "resize_volume" | "update_access" | "reboot" | "migrate" | "rebuild" | "upgrade";
+export type Kind = "create" | "destroy" | "restart" | "resize_flavor" | "resize_volume" | "update_access" | "reboot" | "migrate" | "rebuild" | "upgrade" | "backup";
 
 /** How long a whole run may take before it fails with a cause (contract §7.1 `usage_timeout`, `resize_time_out` ...). */
 const minutes: Record<Kind, number> = {
@@ -25,6 +25,8 @@ const minutes: Record<Kind, number> = {
   migrate: 25,
   rebuild: 30,
   upgrade: 30,
+  // What the guest moves extends it.
+  backup: 60,
 };
 
 /** What its events are called (contract §8.6); null = it has none. */
@@ -39,6 +41,7 @@ const events: Record<Kind, string | null> = {
   migrate: "migrate",
   rebuild: null,
   upgrade: "upgrade",
+  backup: "backup_create",
 };
 
 const traitsOf = ({ flavorId, volumeGb, host }: Input): Traits => ({
@@ -59,18 +62,22 @@ export interface Begin {
   input?: Input;
   /** What the event of its beginning says beside the input. */
   traits?: Traits;
+  /** What its events name beside the instance. */
+  subject?: Traits;
+  /** How long the run may take, where that is not what the kind says. */
+  minutes?: number;
 }
 
 /**
  * Records the wish and the message that carries it, in the open transaction. Operations are
  * exclusive per instance by a partial unique index: a second one is refused (422).
  */
-export async function begin({ instanceId, projectId, kind, input = {}, traits }: Begin): Promise<string> {
+export async function begin({ instanceId, projectId, kind, input = {}, traits, subject, minutes: allowed = minutes[kind] }: Begin): Promise<string> {
   const { actor, requestId } = ambient();
   const id = newId();
   const at = now();
   const name = events[kind];
-  const notice = name === null ? null : noticeOf(name, { kind: "instance", id: instanceId, projectId });
+  const notice = name === null ? null : noticeOf(name, { kind: "instance", id: instanceId, projectId }, subject);
   const stored = insertOperation(inside(), {
     id,
     projectId,
@@ -81,7 +88,7 @@ export async function begin({ instanceId, projectId, kind, input = {}, traits }:
     createdAt: at,
     updatedAt: at,
     wakeAt: at,
-    deadline: new Date(at.getTime() + minutes[kind] * 60_000),
+    deadline: new Date(at.getTime() + allowed * 60_000),
     actor: actor.kind === "user" ? actor.userId : actor.name,
     requestId: requestId ?? null,
     notice,

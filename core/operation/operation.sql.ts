@@ -18,6 +18,8 @@ export interface Input {
   /** Where an upgrade that failed goes back to. */
   fromImageId?: string;
   fromVersionId?: string;
+  /** Which backup is made. */
+  backupId?: string;
   access?: { is_public?: boolean; allowed_cidrs?: string[] };
 }
 

@@ -1,5 +1,6 @@
 import type { Kind } from "#core/operation/index";
 import { updateAccess } from "#core/workflow/access";
+import { backup } from "#core/workflow/backup";
 import { create } from "#core/workflow/create";
 import type { Workflow } from "#core/workflow/define";
 import { destroy } from "#core/workflow/destroy";
@@ -21,4 +22,5 @@ export const workflows = {
   migrate,
   rebuild,
   upgrade,
+  backup,
 } satisfies Record<Kind, Workflow>;

@@ -12,7 +12,7 @@ const Action = z.object({ name: nes, enable: flag, disable: flag, publish: flag,
 const noStore = () => new AppError("notImplemented", "Guest logs are published to an object store, and this installation has none.", { reason: "log.no_store" });
 
 /** Refused before anything is read, where there is no object store. */
-const stored = (handler: Handler): Handler => Object.assign((call: Call) => (call.objectStore ? handler(call) : Promise.reject(noStore())), handler);
+const stored = (handler: Handler): Handler => Object.assign((call: Call) => (call.objects ? handler(call) : Promise.reject(noStore())), handler);
 
 /** Contract §5.5. */
 export const logs = {

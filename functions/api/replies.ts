@@ -44,6 +44,7 @@ const detailed = (reader: Reader) => ({
 const shown = (reader: Reader) => ({
   ...detailed(reader),
   locality: z.string().optional(),
+  point_in_time: z.strictObject({ earliest: time.nullable(), latest: time.nullable(), gaps: z.array(z.strictObject({ from: time, to: time })), pending_bytes: count, error: z.string().optional() }).optional(),
   volume: z.strictObject({ size: count, read_only_since: time.optional(), used: z.number().optional(), used_percent: z.number().optional() }),
 });
 const server = { id: z.string(), name: z.string(), status: z.string(), tenant_id: z.string(), host: z.string().nullable() };
@@ -194,6 +195,23 @@ const operation = z.strictObject({
   request_id: z.string().nullable(),
   steps: z.array(step),
 });
+const backup = z.strictObject({
+  id: z.uuid(),
+  name: z.string(),
+  description: z.string().nullable(),
+  locationRef: z.url().nullable(),
+  instance_id: z.uuid().nullable(),
+  created: time,
+  updated: time,
+  size: z.number().nullable(),
+  status: z.enum(["NEW", "BUILDING", "SAVING", "COMPLETED", "FAILED", "RESTORED", "DELETE_FAILED"]),
+  parent_id: z.uuid().nullable(),
+  project_id: z.string(),
+  datastore: z.strictObject({ type: z.string(), version: z.string(), version_id: z.uuid() }),
+  stored_size: z.number().optional(),
+  fault: z.strictObject({ message: z.string(), created: time }).optional(),
+});
+const strategy = z.strictObject({ project_id: z.string(), instance_id: z.string(), backend: z.literal("swift"), swift_container: z.string() });
 
 /** By the name that a row of the route table uses. */
 export const replies = {
@@ -243,6 +261,10 @@ export const replies = {
   log: () => one("log", log),
   ssl: () => one("ssl", z.strictObject({ status: z.enum(["on", "off"]), mode: z.enum(sslModes), certificate: z.strictObject({ cn: z.string(), expire_at: time, san: z.array(z.string()), payload: z.string().optional() }).optional() })),
   sslDone: () => one("ssl", z.strictObject({ restart_required: z.boolean(), status: z.literal("on").optional(), mode: z.enum(sslModes).optional() })),
+  backups: () => list("backups", backup),
+  backup: () => one("backup", backup),
+  strategies: () => one("backup_strategies", z.array(strategy)),
+  strategy: () => one("backup_strategy", strategy),
   operations: () => one("operations", z.array(operation)),
   notImplemented: () => one("notImplemented", z.strictObject({ code: z.literal(501), message: z.string() })),
 } satisfies Record<string, (reader: Reader) => z.ZodType>;

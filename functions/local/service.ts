@@ -8,6 +8,7 @@ import { Database } from "#core/db/index";
 import { migrate } from "#core/db/migrate";
 import { createLocalCloud, createLocalObjects } from "#core/driver/index";
 import { drain } from "#core/event/drain";
+import { grantKey } from "#core/guest/grant";
 import { createTokenVerifier } from "#core/identity/keystone";
 import { localFlavors, seedCatalogue } from "#core/instance/catalogue";
 import { log } from "#core/log";
@@ -154,6 +155,7 @@ export async function startService({ settings, config, source, build }: ServiceO
       guestUrl,
       ca: authority.certificate,
       rootKey: Buffer.from(secrets.rootKey, "hex"),
+      objects,
     };
     // The home is locked by this process: whoever carried these runs is dead.
     await asSystem("start", () => takeOver());
@@ -168,6 +170,8 @@ export async function startService({ settings, config, source, build }: ServiceO
       wake: (instanceId) => runner.wake(instanceId),
       pollSeconds: 0,
       objects,
+      grantKey: grantKey(workshop.rootKey),
+      granting: { installation, url: `${guestUrl}/objects` },
       port: secrets.guestPort,
       names: ["127.0.0.1"],
       setting: "guestPort in secrets.json",
@@ -203,7 +207,7 @@ export async function startService({ settings, config, source, build }: ServiceO
       seal,
       config,
       images: installedImages(engines.map(({ version }) => ({ manager: "postgresql", version }))),
-      objectStore: true,
+      objects: { objects, root: `${url}/objects/v1` },
     });
     const objectApi = createObjectApi({ store: objects, verifier, publicUrl: `${url}/objects`, clock: systemClock });
     const rooms = new Map([["identity", identity], ["key-manager", keyManager], ["objects", objectApi]]);

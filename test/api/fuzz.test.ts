@@ -3,6 +3,7 @@ import { request as httpRequest } from "node:http";
 import { afterAll, beforeAll, describe as group, expect, test } from "vitest";
 import { routes, type RouteKey } from "#functions/api/routes";
 import { listen, type Listening } from "#functions/node/listen";
+import { madeBackup } from "#test/api/backup-rig";
 import { conform } from "#test/api/conforms";
 import { picture } from "#test/api/fuzz/database";
 import { requestsTo, type Known, type Sent } from "#test/api/fuzz/requests";
@@ -29,6 +30,7 @@ beforeAll(async () => {
     foreign: await api.active(change, "other"),
     group: (await made("POST /configurations", { configuration: { name: "tuned", values: { max_connections: 50 } } })).id,
     module: (await made("POST /modules", { module: { name: "m", module_type: "ping", contents: "bWVzc2FnZT1oaQ==" } })).id,
+    backup: await madeBackup(api, await api.active()),
   };
   before = await picture(api.db.owner);
 });

@@ -1,5 +1,6 @@
 import { serviceAllowsActions, serviceAnswers, statusOf, type ServerState, type ServiceStatus, type Task } from "#core/instance/status";
 import type { RouteKey } from "#functions/api/routes";
+import { nobody } from "#test/api/rig";
 
 /** The stored inputs of an instance's status. */
 export interface State {
@@ -7,6 +8,8 @@ export interface State {
   server_state: ServerState;
   service_status: ServiceStatus;
   desired: "present" | "absent";
+  /** The backup that is being made. */
+  backup_id: string | null;
 }
 
 const all = <T extends string>(table: Record<T, true>) => Object.keys(table) as T[];
@@ -21,6 +24,7 @@ const state = (change: Partial<State>): State => ({
   service_status: "healthy",
   // A removal is the wish and the task at once (contract §6.13).
   desired: change.task === "DELETING" ? "absent" : "present",
+  backup_id: null,
   ...change,
 });
 
@@ -38,10 +42,12 @@ export const states: State[] = [
   state({ task: "REBOOTING", service_status: "restarting" }),
   state({ task: "RESIZING", server_state: "SHUTDOWN", service_status: "shutdown" }),
   state({ task: "DELETING", server_state: "ERROR", service_status: "unknown" }),
+  state({ backup_id: nobody }),
+  state({ backup_id: nobody, task: "DELETING" }),
 ];
 
-export const statusIn = ({ task, server_state: serverState, service_status: serviceStatus }: State) =>
-  statusOf({ task, serverState, serviceStatus, serviceStatusAt: new Date(), silenceSeconds: 0, readOnlySince: null, deletedAt: null });
+export const statusIn = ({ task, server_state: serverState, service_status: serviceStatus, backup_id: backupId }: State) =>
+  statusOf({ task, serverState, serviceStatus, backupId, serviceStatusAt: new Date(), silenceSeconds: 0, readOnlySince: null, deletedAt: null });
 
 /** Status and a part of the text; undefined where the gate is open. */
 type Refusal = [status: number, says: string] | undefined;
@@ -59,7 +65,7 @@ export const gates = {
     load(one) ??
     (one.server_state !== "ACTIVE" ? [422, `instance status was ${statusIn(one)})`]
     : !["NONE", "RESTART_REQUIRED"].includes(one.task) ? task(one)
-    : !serviceAllowsActions(one.service_status) ? [422, `instance status was ${statusIn(one)})`]
+    : !serviceAllowsActions(one.service_status) || one.backup_id !== null ? [422, `instance status was ${statusIn(one)})`]
     : undefined),
   B: (one) => load(one) ?? (one.server_state !== "ACTIVE" || one.task !== "NONE" ? [400, `task was ${one.task}`] : undefined),
   access: exclusive(["NONE", "RESTART_REQUIRED", "UPDATING_ERROR"]),
@@ -105,8 +111,8 @@ export const asks: Ask[] = [
   ask("GET /instances/{id}/operations", "none", 200),
   ask("GET /mgmt/instances/{id}", "none", 200, { as: "admin" }),
   ask("GET /mgmt/instances/{id}/root", "none", 200, { as: "admin" }),
-  // Not offered yet, and what nobody ever offered.
-  ask("GET /instances/{id}/backups", "none", 501),
+  ask("GET /instances/{id}/backups", "none", 200),
+  // What nobody ever offered.
   ask("GET /instances/{id}/databases/{database}", "none", 501),
   ask("POST /mgmt/instances/{id}/upgrade", "none", 404, { as: "admin", body: { upgrade: {} } }),
   ...(["PUT", "PATCH"] as const).flatMap((method) => [

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { accounts } from "#test/e2e/commands/accounts";
 import { administration } from "#test/e2e/commands/administration";
+import { backups } from "#test/e2e/commands/backups";
 import { catalogue } from "#test/e2e/commands/catalogue";
 import { configurations } from "#test/e2e/commands/configurations";
 import { arrivesWith, elsewhere, unserved } from "#test/e2e/commands/elsewhere";
@@ -27,6 +28,7 @@ describe("creation", () => creation(stage));
 describe("databases, users and root", () => accounts(stage));
 describe("configuration groups", () => configurations(stage));
 describe("logs", () => logs(stage));
+describe("backups", () => backups(stage));
 // Clients before 8.11 have no commands for it; what they would send is sent by ssl.test.ts.
 if (commands.includes("database ssl show")) describe("certificates", () => ssl(stage));
 describe("instances", () => instances(stage));

@@ -17,6 +17,7 @@ const told: Record<Kind, string[]> = {
   reboot: ["instance_reboot.start", "instance_reboot.end"],
   migrate: ["migrate.start", "migrate.end"],
   upgrade: ["upgrade.start", "upgrade.end"],
+  backup: ["backup_create.start", "backup_create.end"],
   update_access: [],
   rebuild: [],
 };
@@ -89,6 +90,7 @@ describe.each((Object.keys(changes) as (keyof typeof changes)[]).filter((kind) =
     expect(await world.events(id)).toEqual([...told.create, ...told[kind]]);
     if (kind === "resize_flavor") expect([row.flavorId, (await world.usage()).ram]).toEqual(["2", 1024]);
     if (kind === "resize_volume") expect([row.volumeGb, (await world.usage()).volumes]).toEqual([3, 3]);
+    if (kind === "backup") expect(await world.backups()).toMatchObject([{ state: "COMPLETED", instance_id: id, clean_at: null }]);
     if (kind === "update_access") expect(row.access).toEqual({ is_public: false, allowed_cidrs: ["10.0.0.0/8"] });
   });
 });

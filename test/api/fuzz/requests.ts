@@ -22,6 +22,7 @@ export interface Known {
   foreign: string;
   group: string;
   module: string;
+  backup: string;
 }
 
 /** What a path segment may be that is no name of anything; already encoded. */
@@ -138,7 +139,7 @@ export function requestsTo(key: RouteKey, known: Known): fc.Arbitrary<Sent> {
   const parts = [...path.matchAll(/\{(\w+)\}/g)].map(([, name = ""]) => name).filter((name) => name !== "project_id");
   const operation = document.paths[path]?.[method.toLowerCase()] as { requestBody?: { content: Record<string, { schema: Schema }> } };
   const schema = operation.requestBody?.content["application/json"]?.schema;
-  const names = ["app", "alice", "%", "postgresql", "17", "17.10", "1", "2", "ping", "bWVzc2FnZT1oaQ==", "general", "work_mem", known.group, known.module, known.instance, known.foreign, fixed.version ?? ""];
+  const names = ["app", "alice", "%", "postgresql", "17", "17.10", "1", "2", "ping", "bWVzc2FnZT1oaQ==", "general", "work_mem", known.group, known.module, known.backup, known.instance, known.foreign, fixed.version ?? ""];
   const body = fc.oneof(
     { weight: 8, arbitrary: schema ? valueOf(schema, names).map(json) : hostile.map(json) },
     { weight: 2, arbitrary: fc.constant(row.body === undefined ? "{}" : json(row.body)) },

@@ -1,5 +1,6 @@
 import type { Step } from "#test/oracle/step";
 import { accounts } from "#test/oracle/steps/accounts";
+import { backups } from "#test/oracle/steps/backups";
 import { catalogue } from "#test/oracle/steps/catalogue";
 import { changes } from "#test/oracle/steps/changes";
 import { creation } from "#test/oracle/steps/creation";
@@ -13,4 +14,4 @@ import { quotas } from "#test/oracle/steps/quotas";
 import { ssl } from "#test/oracle/steps/ssl";
 
 /** The life of two servers, in this order. */
-export const life: Record<string, Step[]> = { protocol, catalogue, creation, lists, accounts, modules, logs, ssl, changes, quotas, management, end };
+export const life: Record<string, Step[]> = { protocol, catalogue, creation, lists, accounts, modules, logs, ssl, backups, changes, quotas, management, end };
