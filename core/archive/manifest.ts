@@ -48,9 +48,6 @@ export const Head = z.object({
 });
 export type Head = z.infer<typeof Head>;
 
-/** Bytes of a file's content in the parts. */
-const contentBytes = ({ size, pages }: File, pageBytes: number) => (pages ? pages.reduce((sum, [, pages]) => sum + pages, 0) * pageBytes : size);
-
 export const manifestText = (head: Head, files: Buffer[]): Buffer[] => [Buffer.from(`${JSON.stringify(head)}\n`), ...files];
 export const fileLine = (file: File): Buffer => Buffer.from(`${JSON.stringify(file)}\n`);
 

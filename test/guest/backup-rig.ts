@@ -17,7 +17,6 @@ import { fastClock, scratch, until } from "#test/guest/agent-rig";
 import { engineRig } from "#test/support/engine";
 
 const installation = "test";
-const containerOf = (store: { container: string }) => ({ projectId: "p", name: store.container });
 
 /** The object store of an installation, behind the endpoint for guests, over TLS; keys by prefix. */
 export async function objectStore() {

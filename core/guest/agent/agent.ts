@@ -79,7 +79,7 @@ export class Agent {
     const grants = new Grants({ boot, link: this.#link, keys, clock, signal: this.#ending.signal, urge: changed });
     this.#archiver = new Archiver({ engine, supervisor: this.#supervisor, grants, window: new Window(archived.value), file: archived, clock });
     this.#monitor = new Monitor({ engine, supervisor: this.#supervisor, guard: new Guard(engine, this.#supervisor, clock, changed), logs, transfers: this.#transfers, archiver: this.#archiver, own: { keys, certificates }, clock, version, changed });
-    const host = { engine, grants, transfers: this.#transfers, clock, logs, supervisor: this.#supervisor, settings, certificates, version };
+    const host = { engine, grants, transfers: this.#transfers, archiver: this.#archiver, clock, logs, supervisor: this.#supervisor, settings, certificates, version };
     this.#runner = new Runner(journal, host, clock, () => this.#monitor.look(), changed);
     this.#sync = new Sync({ boot, keys, link: this.#link, journal, runner: this.#runner, monitor: this.#monitor, supervisor: this.#supervisor, clock, random });
   }

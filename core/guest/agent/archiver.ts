@@ -96,6 +96,15 @@ export class Archiver {
     };
   }
 
+  /** Looks at the server now: what happens from here on is known to lie behind this moment. */
+  async look(): Promise<void> {
+    const { physical } = this.#p.engine;
+    if (!physical) return;
+    this.#observed = this.#p.clock.now().getTime();
+    this.#p.window.observe(await physical.position());
+    await this.#note();
+  }
+
   async #round(physical: Physical, signal: AbortSignal): Promise<void> {
     const pieces = await physical.pieces();
     this.#pendingBytes = pieces.reduce((sum, { bytes }) => sum + bytes, 0);
@@ -119,10 +128,8 @@ export class Archiver {
   async #observe(physical: Physical): Promise<void> {
     const now = this.#p.clock.now().getTime();
     if (this.#p.supervisor.status !== "healthy" || now - this.#observed < observeEveryMs) return;
-    this.#observed = now;
     const { window } = this.#p;
-    window.observe(await physical.position());
-    await this.#note();
+    await this.look();
     const latest = window.kept?.latest ?? "";
     if (latest !== this.#moved.latest || this.#moved.at === 0) this.#moved = { at: now, latest };
     if (now - this.#moved.at < turnAfterMs || this.#pendingBytes > 0 || !this.#granted) return;

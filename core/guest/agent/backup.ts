@@ -5,7 +5,7 @@ import type { Clock } from "#core/clock";
 import type { Engine, Settings } from "#core/engine/engine";
 import type { LogArchive, Parent, Physical, Sink, Source } from "#core/engine/physical";
 import { AppError, describe } from "#core/error";
-import { pieceName, windowName } from "#core/guest/agent/archiver";
+import { pieceName, windowName, type Archiver } from "#core/guest/agent/archiver";
 import type { GrantedPlace, Grants } from "#core/guest/agent/grants";
 import type { Transfers } from "#core/guest/agent/transfers";
 import { Archive, OBJECT_BYTES, type BackupResult, type JobSpec, type Restore, type StoredBackup } from "#core/guest/protocol";
@@ -16,6 +16,7 @@ export interface Station {
   engine: Engine;
   grants: Grants;
   transfers: Transfers;
+  archiver: Pick<Archiver, "look">;
   clock: Clock;
 }
 
@@ -36,6 +37,8 @@ export function backup(station: Station, spec: JobSpec<"backup">, jobId: string)
   return station.transfers.run(jobId, spec.backupId, async (signal, moved) => {
     const places = await station.grants.ask({ jobId }, signal);
     const { installation, place, key, objects } = placeOf(places, spec.backupId);
+    // So that the archive is known to lead from its end, and not from the next look on.
+    await station.archiver.look();
     const writer = new BackupWriter(key, { installation, place }, objects);
     try {
       const { parent, note } = await parentOf(places, spec.parent);

@@ -22,9 +22,20 @@ const pieceName = /^[0-9A-F]{8}(\.history|[0-9A-F]{16}(\.[0-9A-F]{8}\.backup|\.p
 /** kB on disk at most, but for one segment: a tenth of the volume. Pages of zeros, with which an idle server fills its segments, take none. */
 export const spoolKb = ({ volumeGb }: Pick<Settings, "volumeGb">) => Math.min(Math.max(Math.round((volumeGb * 1024 * 1024) / 10), 64 * 1024), 16 * 1024 * 1024);
 
-/** $1: path, $2: name. Exits 0 when the segment waits in the spool, or is given up because that is full. */
+/**
+ * A copy leaves this much of the volume, kB: the file system's last room is for a server that ended for want of it, to come up with.
+ * The segment waits where it is then, and is offered again. Less than what tenants must leave free, so that it is not they who keep it waiting.
+ */
+const leaveKb = 48 * 1024;
+
+/** $1: path, $2: name. Exits 0 when the segment waits in the spool, or is given up because that is full; 1 while the volume has no room for it. */
 const script = (spool: string, mostKb: number) => `set -e
 spool=${word(spool)}
+free=$(df -Pk "$spool" | tail -n 1 | tr -s ' ' | cut -d ' ' -f 4)
+if [ "$free" -lt ${leaveKb} ]; then
+  echo "the volume has no room for $2 to wait in: $free kB" >&2
+  exit 1
+fi
 used=$(du -sk "$spool" | cut -f1)
 if [ "$used" -ge ${mostKb} ]; then
   echo "$2" > "$spool/lost"
