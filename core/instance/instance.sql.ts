@@ -69,6 +69,8 @@ export const instance = pgTable(
     sslMode: text("ssl_mode").$type<TlsMode>().notNull().default("builtin"),
     sslContainerRef: text("ssl_container_ref"),
     sslPasswordRef: text("ssl_password_ref"),
+    /** The backup that is being made of it, for as long as it runs (contract §3.1, row 11). */
+    backupId: uuid("backup_id"),
     rootEnabled: boolean("root_enabled").notNull().default(false),
     faultMessage: text("fault_message"),
     faultDetails: text("fault_details"),

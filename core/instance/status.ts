@@ -38,6 +38,8 @@ export interface Observed {
   silenceSeconds: number;
   /** Since when nobody may write, for want of room. */
   readOnlySince: Date | null;
+  /** The backup that runs, if one does. */
+  backupId: string | null;
   deletedAt: Date | null;
 }
 
@@ -67,6 +69,7 @@ export function statusOf(seen: Observed): Status {
     case "NONE":
     case "UPDATING":
     case "MIGRATING":
+      if (seen.backupId !== null) return "BACKUP";
       // A server that the compute service no longer knows counts as shut down.
       return seen.serverState === "none" ? "SHUTDOWN" : seen.serverState;
   }
