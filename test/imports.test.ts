@@ -19,7 +19,7 @@ const rules: { from: RegExp; to: RegExp[] }[] = [
   { from: /^core\/parameter\//, to: [shared, /^#core\/parameter\//] },
   { from: /^core\/engine\//, to: [shared, /^#core\/module\/extensions$/, /^#core\/(engine|parameter)\//, /^#core\/guest\/(protocol|scram)$/] },
   { from: /^core\/guest\/agent\//, to: [shared, /^#core\/guest\/(agent\/|protocol|seal$)/, /^#core\/(engine\/(engine|index)|parameter\/fact)$/] },
-  { from: /^core\/guest\/(protocol|scram|seal)\.ts$/, to: [shared] },
+  { from: /^core\/guest\/(protocol|scram|seal|grant)\.ts$/, to: [shared, /^#core\/guest\/protocol$/] },
   { from: /^core\/guest\//, to: [shared, /^#core\/db\//, /^#core\/guest\//, /^#core\/instance\/(instance\.sql|status)$/, /^#core\/(module\/module|datastore\/datastore)\.sql$/, /^#core\/driver\/objectstore$/] },
   { from: /^core\/identity\//, to: [shared, /^#core\/identity\//] },
   { from: /^core\/workflow\//, to: [shared, /^#core\/workflow\//, /^#core\/(db|operation|instance|datastore|flavor|quota)\//, /^#core\/driver\/(resource|compute|volume|network|ensure)$/, /^#core\/guest\/(client|protocol|(guest|doorbell)\.sql)$/] },

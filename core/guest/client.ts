@@ -199,6 +199,8 @@ function fold(before: Inventory, kind: JobKind, raw: Record<string, unknown>): I
     case "enable_root":
     case "disable_root":
     case "log":
+    case "backup":
+    case "cancel_backup":
       return before;
   }
 }

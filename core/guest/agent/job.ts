@@ -163,6 +163,8 @@ const handlers: { [K in JobKind]: Handler<K> } = {
       return { log: await logs.show(name) };
     },
   },
+  backup: { online: true, run: () => Promise.reject(new AppError("notImplemented", "This agent makes no backups.", { reason: "backup.agent" })) },
+  cancel_backup: { online: false, run: async () => {} },
 };
 
 /** How long a job waits for a server that is being restarted, and how often it is begun again after a crash under it. */
