@@ -1,17 +1,9 @@
-import type { Container } from "#core/driver/objectstore";
-import { longestName } from "#core/driver/objectstore";
+import { longestName, type Container } from "#core/driver/objectstore";
 import { badRequest } from "#core/error";
+import type { Place } from "#core/guest/protocol";
 
 /** Where backups go that nobody chose a container for (contract §7.1, `backup_swift_container`). */
 export const DEFAULT_CONTAINER = "database_backups";
-
-/** Where the objects of a backup are. */
-export interface Place {
-  projectId: string;
-  container: string;
-  /** Without a slash at its end. */
-  prefix: string;
-}
 
 export const prefixOf = (backupId: string) => `backups/${backupId}`;
 /** The object that makes a backup whole: it lists all others. */

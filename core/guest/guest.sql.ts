@@ -49,6 +49,9 @@ export const guestJob = pgTable(
     state: text("state").$type<"queued" | "done" | "failed">().notNull().default("queued"),
     result: jsonb("result").$type<Record<string, unknown>>(),
     error: text("error"),
+    /** Bytes moved by it when its guest last said so, and when they were last more than before. */
+    progressBytes: bigint("progress_bytes", { mode: "number" }),
+    progressAt: instant("progress_at"),
     requestId: text("request_id"),
     createdAt: instant("created_at").notNull(),
     /** Not fetched earlier; null = at once. */

@@ -1,4 +1,4 @@
-import { and, asc, eq, isNull, lt, sql } from "drizzle-orm";
+import { and, asc, eq, isNull, lt, or, sql } from "drizzle-orm";
 import { createHash, createPublicKey, timingSafeEqual, verify, type KeyObject } from "node:crypto";
 import { now } from "#core/context";
 import { read, transaction } from "#core/db/index";
@@ -185,9 +185,29 @@ export async function report(caller: Guest, { report: seen, results, protocol, s
       .update(guest)
       .set({ agentVersion: seen.agentVersion, protocol, ...(seen.inventory && { inventory: seen.inventory }), ...(seen.logs && { logs: seen.logs }), ...(seen.sealingKey !== undefined && { sealingKey: seen.sealingKey }) })
       .where(eq(guest.instanceId, caller.instanceId));
+    if (seen.progress) await noteProgress(caller, seen.progress);
     for (const result of results) await settle(caller, result);
     return results.length > 0 || row.task !== "NONE";
   });
+}
+
+/** Keeps how far a job has come; only more than before is progress. */
+async function noteProgress({ instanceId, generation }: Guest, { jobId, bytes }: NonNullable<Report["progress"]>) {
+  const moved = Math.round(bytes);
+  await transaction((tx) =>
+    tx
+      .update(guestJob)
+      .set({ progressBytes: moved, progressAt: now() })
+      .where(
+        and(
+          eq(guestJob.id, jobId),
+          eq(guestJob.instanceId, instanceId),
+          eq(guestJob.generation, generation),
+          eq(guestJob.state, "queued"),
+          or(isNull(guestJob.progressBytes), lt(guestJob.progressBytes, moved)),
+        ),
+      ),
+  );
 }
 
 /** Stores a job's end once; told again it changes nothing. */

@@ -5,6 +5,7 @@ import { given, statement } from "#core/db/statement";
 import * as Datastore from "#core/datastore/index";
 import { AppError, badRequest } from "#core/error";
 import { enqueue } from "#core/guest/client";
+import type { JobSpec } from "#core/guest/protocol";
 import { offered } from "#core/instance/catalogue";
 import { checkDatabases, checkUsers, sealed, type NewDatabase, type NewUser } from "#core/instance/account";
 import { instance, type Access, type Nic } from "#core/instance/instance.sql";
@@ -28,9 +29,22 @@ export interface NewInstance {
   region?: string;
   /** Id of a configuration group; that it is for this datastore version is not asked (contract §2.1): the server judges its values. */
   configuration?: string;
+  /**
+   * The backup to begin with, judged once datastore, flavor and volume are known to be right (contract §2.1): it throws, or
+   * answers what the guest is to restore and whether root was enabled there.
+   */
+  restore?: (target: { datastoreId: string; version: string; volumeGb: number }) => Promise<Restoring>;
   /** Ids of modules to apply beside those that apply by themselves. */
   modules: string[];
 }
+
+interface Restoring {
+  restore: NonNullable<JobSpec<"prepare">["restore"]>;
+  rootEnabled: boolean;
+}
+
+/** A restore may take so long before anything moves (contract §7.1, `restore_usage_timeout`). */
+const RESTORE_MINUTES = 60;
 
 type Group = Awaited<ReturnType<typeof holdGroup>>;
 
@@ -53,6 +67,7 @@ export async function create(wish: NewInstance, config: Config): Promise<Detail>
     throw badRequest(`Region '${wish.region}' is not served here; '${config.COFFER_REGION}' is.`, { reason: "region.unknown" });
   }
   const { sizeGb, type } = checkVolume(wish.volume, config);
+  const restoring = await wish.restore?.({ datastoreId: store.id, version: version.version, volumeGb: sizeGb });
   const modules = await applicable(wish.modules, { datastoreId: store.id, datastoreVersionId: version.id });
   const users = await sealed(manager, wish.users);
 
@@ -79,6 +94,7 @@ export async function create(wish: NewInstance, config: Config): Promise<Detail>
     locality: wish.locality ?? null,
     nics: wish.nics,
     access: wish.access,
+    rootEnabled: restoring?.rootEnabled ?? false,
   } as const;
   // Executed in this order. The quota comes last: its row is locked until the commit, and every other create of
   // the project waits for it.
@@ -98,10 +114,11 @@ export async function create(wish: NewInstance, config: Config): Promise<Detail>
             ...(group && { overrides: group.values }),
             databases: wish.databases,
             users,
+            ...(restoring && { restore: restoring.restore }),
             ...(modules.length > 0 && { modules: modules.map((id) => ({ id })) }),
           },
         }),
-        begin({ instanceId: row.id, projectId, kind: "create" }),
+        begin({ instanceId: row.id, projectId, kind: "create", ...(restoring && { minutes: RESTORE_MINUTES }) }),
         charge(projectId, { instances: 1, ram: flavor.ramMb, volumes: sizeGb }, defaultLimits(config)),
       ]),
     );
@@ -143,6 +160,7 @@ const columns = [
   "nics",
   "access",
   "configurationId",
+  "rootEnabled",
 ] as const satisfies (keyof typeof instance.$inferInsert)[];
 
 export const unknownFlavor = (id: string | undefined) =>

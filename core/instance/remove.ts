@@ -3,6 +3,7 @@ import { transaction } from "#core/db/index";
 import { emit } from "#core/db/outbox";
 import { unprocessable } from "#core/error";
 import * as Flavor from "#core/flavor/index";
+import { failBackups } from "#core/instance/backups";
 import { change, lockRunning, look, notReady, refused, type RunningOperation } from "#core/instance/gate";
 import { instance } from "#core/instance/instance.sql";
 import { forgetModules } from "#core/instance/modules";
@@ -64,13 +65,15 @@ async function reset(wanted: string, further: Partial<Pick<Instance, "serviceSta
   const id = idOf(wanted);
   await transaction(async () => {
     const running = await lockRunning(id);
+    const set = { backupId: null, ...further };
     const unbuilt = inArray(instance.task, ["BUILDING", "BUILDING_ERROR"]);
     const present = and(eq(instance.desired, "present"), when);
     const row =
-      (await change(id, { set: { task: "BUILDING_ERROR", ...further }, when: and(present, unbuilt) })) ??
-      (await change(id, { set: { task: "NONE", ...further }, when: and(present, not(unbuilt)) })) ??
+      (await change(id, { set: { task: "BUILDING_ERROR", ...set }, when: and(present, unbuilt) })) ??
+      (await change(id, { set: { task: "NONE", ...set }, when: and(present, not(unbuilt)) })) ??
       (await look(id));
     if (when && row.desired === "present" && row.serverState === "none") throw notReady(row);
+    await failBackups(id, "The instance's status was reset.");
     if (running && running.kind !== "destroy") await interrupt(row, running);
   });
 }

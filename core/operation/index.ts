@@ -9,7 +9,7 @@ import { operation, operationStep, type Input } from "#core/operation/operation.
 export type Operation = typeof operation.$inferSelect;
 
 /** Each has a workflow of the same name. */
-export type Kind = "create" | "destroy" | "restart" | "resize_flavor" | "resize_volume" | "update_access" | "reboot" | "migrate" | "rebuild";
+export type Kind = "create" | "destroy" | "restart" | "resize_flavor" | "resize_volume" | "update_access" | "reboot" | "migrate" | "rebuild" | "backup";
 
 /** How long a whole run may take before it fails with a cause (contract §7.1 `usage_timeout`, `resize_time_out` ...). */
 const minutes: Record<Kind, number> = {
@@ -22,6 +22,8 @@ const minutes: Record<Kind, number> = {
   reboot: 10,
   migrate: 25,
   rebuild: 30,
+  // What the guest moves extends it.
+  backup: 60,
 };
 
 export const kinds = Object.keys(minutes) as Kind[];
@@ -34,13 +36,15 @@ export interface Begin {
   projectId: string;
   kind: Kind;
   input?: Input;
+  /** How long the run may take, where that is not what the kind says. */
+  minutes?: number;
 }
 
 /**
  * Records the wish and the message that carries it, in the open transaction. Operations are
  * exclusive per instance by a partial unique index: a second one is refused (422).
  */
-export async function begin({ instanceId, projectId, kind, input = {} }: Begin): Promise<string> {
+export async function begin({ instanceId, projectId, kind, input = {}, minutes: allowed = minutes[kind] }: Begin): Promise<string> {
   const { actor, requestId } = ambient();
   const id = newId();
   const at = now();
@@ -54,7 +58,7 @@ export async function begin({ instanceId, projectId, kind, input = {} }: Begin):
     createdAt: at,
     updatedAt: at,
     wakeAt: at,
-    deadline: new Date(at.getTime() + minutes[kind] * 60_000),
+    deadline: new Date(at.getTime() + allowed * 60_000),
     actor: actor.kind === "user" ? actor.userId : actor.name,
     requestId: requestId ?? null,
   });

@@ -14,6 +14,8 @@ export interface Input {
   /** What a rebuild makes the server from, and the generation of its new guest. */
   imageId?: string;
   generation?: number;
+  /** Which backup is made. */
+  backupId?: string;
   access?: { is_public?: boolean; allowed_cidrs?: string[] };
 }
 

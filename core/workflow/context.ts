@@ -5,6 +5,7 @@ import { ambient, now } from "#core/context";
 import { read, transaction } from "#core/db/index";
 import type { Compute, Flavor } from "#core/driver/compute";
 import type { Network } from "#core/driver/network";
+import type { ObjectStore } from "#core/driver/objectstore";
 import type { Call } from "#core/driver/resource";
 import type { Volumes } from "#core/driver/volume";
 import { AppError } from "#core/error";
@@ -23,6 +24,8 @@ export interface Workshop {
   volumes: Volumes;
   network: Network;
   doorbell: Doorbell;
+  /** Where backups are; absent where there is no object store. */
+  objects?: ObjectStore;
   /** Guests' way to the control plane, e.g. `https://127.0.0.1:41234/guest/v1`. */
   guestUrl: string;
   /** PEM of the CAs by which guests know the control plane; empty = the public ones. */

@@ -4,7 +4,7 @@ import { AppError } from "#core/error";
 import { externalId, flavorOf, intend, landed } from "#core/workflow/context";
 import { define, done, go, wait } from "#core/workflow/define";
 import { fault } from "#core/workflow/fault";
-import { boot, prepared } from "#core/workflow/guest";
+import { boot, extended, prepared } from "#core/workflow/guest";
 import { imageOf } from "#core/workflow/image";
 import { serverRuns } from "#core/workflow/server";
 
@@ -17,7 +17,7 @@ export const create = define(
       port: "Creates the port; the instance gets its address.",
       server: "Creates the server, with the boot data its guest enrols with.",
       boot: "Waits until the cloud says that the server runs.",
-      prepare: "Waits until the guest has prepared the database and reports it healthy.",
+      prepare: "Waits until the guest has prepared or restored the database and reports it healthy.",
     },
     // Resources of a failed create stay until DELETE (contract §6.2), so that its cause can be looked at.
     settle: (c, outcome) => (outcome === "done" ? { task: "NONE" } : { task: "BUILDING_ERROR", ...fault(c, outcome) }),
@@ -64,7 +64,11 @@ export const create = define(
       return go("boot", { serverState: server.state });
     },
     boot: async (c) => ((await serverRuns(c)) ? go("prepare", { serverState: "ACTIVE" }) : wait(2)),
-    prepare: async (c) => ((await prepared(c)) && c.instance.serviceStatus === "healthy" ? done() : wait(5)),
+    prepare: async (c) => {
+      const job = await prepared(c);
+      if (!job.done) return wait(5, await extended(c, job.id));
+      return c.instance.serviceStatus === "healthy" ? done() : wait(5);
+    },
   },
 );
 

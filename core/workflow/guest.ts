@@ -1,5 +1,6 @@
-import { eq, sql } from "drizzle-orm";
+import { and, eq, sql } from "drizzle-orm";
 import { createHash } from "node:crypto";
+import { now } from "#core/context";
 import { transaction } from "#core/db/index";
 import { AppError } from "#core/error";
 import { enqueue, outcome } from "#core/guest/client";
@@ -15,7 +16,7 @@ import { stableId, type Context } from "#core/workflow/context";
  */
 export async function finished<K extends JobKind>(c: Context, label: string, kind: K, spec: JobSpec<K>): Promise<boolean> {
   const { id: instanceId, projectId, generation } = c.instance;
-  const id = stableId(c.operation.id, c.operation.run, label);
+  const id = jobOf(c, label);
   const before = await outcome(id);
   if (!before) {
     await transaction(() => enqueue({ id, instanceId, projectId, generation, kind, spec }));
@@ -25,16 +26,44 @@ export async function finished<K extends JobKind>(c: Context, label: string, kin
   return ended(before);
 }
 
-/** Whether the job the API enqueued with the instance, its first, is done. */
-export async function prepared(c: Context): Promise<boolean> {
+/** A job that goes on for as long as it moves something may stand still for so long. */
+const STILL_MINUTES = 30;
+
+/** The run's deadline if the job has moved something so lately that it may go on longer than that; else undefined. */
+export async function extended(c: Context, jobId: string): Promise<Date | undefined> {
+  const [job] = await transaction((tx) => tx.select({ at: guestJob.progressAt }).from(guestJob).where(eq(guestJob.id, jobId)));
+  if (!job?.at) return undefined;
+  const until = new Date(job.at.getTime() + STILL_MINUTES * 60_000);
+  return until > c.operation.deadline ? until : undefined;
+}
+
+/** The id of the job that a label of this run has its guest do. */
+export const jobOf = (c: Context, label: string) => stableId(c.operation.id, c.operation.run, label);
+
+/** Nobody waits any more for the job of a label: if it has not ended, another one tells the guest to stop. In the open transaction. */
+export async function giveUp<K extends JobKind>(c: Context, label: string, kind: K, spec: JobSpec<K>): Promise<void> {
+  const { id: instanceId, projectId, generation } = c.instance;
+  const id = jobOf(c, label);
+  const given = await transaction((tx) =>
+    tx
+      .update(guestJob)
+      .set({ state: "failed", error: "Nobody waits for it any more.", spec: null, finishedAt: now() })
+      .where(and(eq(guestJob.id, id), eq(guestJob.state, "queued")))
+      .returning({ id: guestJob.id }),
+  );
+  if (given.length > 0) await enqueue({ id: stableId(id, kind), instanceId, projectId, generation, kind, spec });
+}
+
+/** The job the API enqueued with the instance, its first, and whether it is done. */
+export async function prepared(c: Context): Promise<{ id: string; done: boolean }> {
   const [row] = await transaction((tx) =>
     tx
-      .select({ state: guestJob.state, error: guestJob.error, result: guestJob.result })
+      .select({ id: guestJob.id, state: guestJob.state, error: guestJob.error })
       .from(guestJob)
       .where(sql`${guestJob.instanceId} = ${c.instance.id} and ${guestJob.kind} = 'prepare'`),
   );
   if (!row) throw new AppError("instanceFault", "The instance has no prepare job.", { final: true });
-  return ended(row);
+  return { id: row.id, done: ended(row) };
 }
 
 function ended(job: { state: string; error: string | null }): boolean {

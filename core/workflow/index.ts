@@ -1,5 +1,6 @@
 import type { Kind } from "#core/operation/index";
 import { updateAccess } from "#core/workflow/access";
+import { backup } from "#core/workflow/backup";
 import { create } from "#core/workflow/create";
 import type { Workflow } from "#core/workflow/define";
 import { destroy } from "#core/workflow/destroy";
@@ -19,4 +20,5 @@ export const workflows = {
   reboot,
   migrate,
   rebuild,
+  backup,
 } satisfies Record<Kind, Workflow>;

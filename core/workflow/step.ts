@@ -189,7 +189,7 @@ async function progress(c: Context, workflow: Workflow, label: string, started: 
       return commit(c, label, started, { outcome: "go" }, { label: next.label, attempt: 0, seconds: 0, ...(next.patch && { patch: next.patch }) });
     case "wait": {
       const seconds = paced(next.seconds, await waitedSeconds(c, label));
-      return commit(c, label, started, { outcome: "wait" }, { label, attempt: c.operation.attempt, seconds, ...(next.patch && { patch: next.patch }) });
+      return commit(c, label, started, { outcome: "wait" }, { label, attempt: c.operation.attempt, seconds, ...(next.deadline && { deadline: next.deadline }) });
     }
     case "done": {
       const { failure } = c.operation;

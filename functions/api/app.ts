@@ -14,7 +14,7 @@ import type { Seal } from "#core/seal";
 import type { SecretStore } from "#core/secret/store";
 import { sql } from "drizzle-orm";
 import { readBody } from "#functions/api/body";
-import type { UserActor } from "#functions/api/call";
+import type { Objects, UserActor } from "#functions/api/call";
 import { answerOf, challenge, unauthenticated, type Answer } from "#functions/api/errors";
 import { handlers } from "#functions/api/handlers";
 import { notYet, unknownPath } from "#functions/api/instances";
@@ -43,8 +43,8 @@ export interface ApiDeps {
   healthy?: () => Promise<boolean>;
   /** Scheme and host to show in links, if not those of the request. */
   publicEndpoint?: string;
-  /** Whether this installation has an object store; the API never speaks to it. */
-  objectStore?: boolean;
+  /** The object store of this installation; absent where there is none. */
+  objects?: Objects;
   /** Why a path cannot carry a name, where something in front of us changes paths. Absent: any name. */
   carries?: (name: string) => string | undefined;
 }
@@ -143,7 +143,7 @@ export function createApp(deps: ApiDeps): Hono {
         now: clock.now(),
         rates,
         seal: deps.seal,
-        objectStore: deps.objectStore ?? false,
+        ...(deps.objects && { objects: deps.objects }),
         carries: deps.carries ?? (() => undefined),
       });
       return { status: route.status, ...(body !== undefined && { body }) };

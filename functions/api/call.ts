@@ -1,11 +1,19 @@
 import type { Actor } from "#core/actor";
 import type { Config } from "#core/config";
 import type { Images } from "#core/datastore/image";
+import type { ObjectStore } from "#core/driver/objectstore";
 import type { Reach } from "#core/instance/index";
 import type { Seal } from "#core/seal";
 import type { SecretStore } from "#core/secret/store";
 import type { Links } from "#functions/api/links";
 import type { RateLimiter } from "#functions/api/rate";
+
+/** An object store as the API needs it: to look whether a backup is still there. */
+export interface Objects {
+  objects: ObjectStore;
+  /** What addresses of accounts begin with, `http://host/v1`. */
+  root: string;
+}
 
 export type UserActor = Extract<Actor, { kind: "user" }>;
 
@@ -27,8 +35,8 @@ export interface Call {
   now: Date;
   rates: RateLimiter;
   seal: Seal;
-  /** Whether there is an object store, for logs. */
-  objectStore: boolean;
+  /** Where logs and backups are; absent where there is no object store. */
+  objects?: Objects;
   /** Why a path cannot carry a name that is to be given; undefined if it can. */
   carries(name: string): string | undefined;
 }

@@ -1,5 +1,6 @@
 import * as z from "zod";
 import { AppError, badRequest, notFound } from "#core/error";
+import * as Backups from "#core/backup/index";
 import * as Configuration from "#core/configuration/index";
 import * as Flavor from "#core/flavor/index";
 import * as Instance from "#core/instance/index";
@@ -56,7 +57,6 @@ function refuse(wish: Create) {
     if (fixed) throw badRequest(`'${fixed}' cannot be given for a replica.`, { reason: "replica.fixed" });
     throw notYet("Creating a replica");
   }
-  if (wish.restorePoint) throw notYet("Restoring a backup");
 }
 
 const createInstance: Handler = async (call) => {
@@ -79,11 +79,17 @@ const createInstance: Handler = async (call) => {
       ...(wish.locality !== undefined && { locality: wish.locality }),
       ...(wish.configuration !== undefined && { configuration: wish.configuration }),
       ...(wish.region_name !== undefined && { region: wish.region_name }),
+      ...(wish.restorePoint && { restore: restoreOf(wish.restorePoint, call) }),
     },
     call.config,
   );
   return { instance: shown(created, call) };
 };
+
+const restoreOf =
+  ({ backupRef }: NonNullable<Create["restorePoint"]>, { objects }: Call) =>
+  (target: Parameters<typeof Backups.restoring>[1]) =>
+    Backups.restoring(backupRef, target, objects?.objects);
 
 export const newDatabase = (one: z.output<typeof databases>[number]): Instance.NewDatabase => ({
   name: one.name,

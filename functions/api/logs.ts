@@ -11,7 +11,7 @@ const flag = z.union([z.boolean(), z.literal([0, 1])]).nullish().transform(Boole
 const Action = z.object({ name: nes, enable: flag, disable: flag, publish: flag, discard: flag });
 
 function demandStore(call: Call): void {
-  if (call.objectStore) return;
+  if (call.objects) return;
   throw new AppError("notImplemented", "Guest logs are published to an object store, and this installation has none.", { reason: "log.no_store" });
 }
 

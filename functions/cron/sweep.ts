@@ -1,11 +1,14 @@
 import { and, eq, inArray, isNull, lt, ne, notExists, sql } from "drizzle-orm";
 import { system } from "#core/actor";
+import { cleanBackups } from "#core/backup/clean";
+import { rotateDue } from "#core/backup/keys";
 import { systemClock, type Clock } from "#core/clock";
 import { enter, now } from "#core/context";
 import { read, transaction, type Database } from "#core/db/index";
 import { sendOwn, sweep as sweepOutbox, type Publisher } from "#core/db/outbox";
 import type { Server } from "#core/driver/compute";
 import { describe } from "#core/error";
+import { createSeal, sealKey } from "#core/seal";
 import { expire } from "#core/guest/doorbell";
 import { instance, resource } from "#core/instance/instance.sql";
 import { log } from "#core/log";
@@ -31,7 +34,7 @@ export const SILENT_SECONDS = 300;
 
 /**
  * Once a minute, and at once at a local start: sends what is still unsent, drives runs that
- * nobody drives, repeats failed deletes, looks whether servers are still what we think, and removes
+ * nobody drives, repeats failed deletes, removes what is left of backups, looks whether servers are still what we think, and removes
  * what appeared after its instance was gone. What a person should hear of it says with a count; in the
  * cloud the alarms read these lines (`functions/aws/stack/alarms.ts`).
  * Each part runs though another failed.
@@ -50,6 +53,10 @@ export const createSweep =
       });
       await part("servers", () => observe(workshop));
       await part("condemned", () => removeCondemned(workshop));
+      await part("backups", async () => {
+        if (workshop.objects) await cleanBackups(workshop.objects);
+      });
+      await part("keys", () => rotateDue(createSeal(sealKey(workshop.rootKey))));
       await part("doorbells", expire);
       await part("overdue", async () => {
         const count = await overdue();

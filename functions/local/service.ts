@@ -149,6 +149,7 @@ export async function startService({ settings, config, source, build }: ServiceO
       guestUrl,
       ca: authority.certificate,
       rootKey: Buffer.from(secrets.rootKey, "hex"),
+      objects,
     };
     // The home is locked by this process: whoever carried these runs is dead.
     await asSystem("start", () => takeOver());
@@ -198,7 +199,7 @@ export async function startService({ settings, config, source, build }: ServiceO
       seal,
       config,
       images: installedImages(engines.map(({ version }) => ({ manager: "postgresql", version }))),
-      objectStore: true,
+      objects: { objects, root: `${url}/objects/v1` },
     });
     const objectApi = createObjectApi({ store: objects, verifier, publicUrl: `${url}/objects`, clock: systemClock });
     const rooms = new Map([["identity", identity], ["key-manager", keyManager], ["objects", objectApi]]);

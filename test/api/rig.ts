@@ -6,6 +6,7 @@ import { configOf } from "#core/config";
 import { enter } from "#core/context";
 import { installedImages } from "#core/datastore/image";
 import type { Publisher } from "#core/db/outbox";
+import { createFakeObjects } from "#core/driver/index";
 import type { JobKind } from "#core/guest/protocol";
 import { localFlavors, seedCatalogue } from "#core/instance/catalogue";
 import { setSink } from "#core/log";
@@ -62,7 +63,7 @@ export interface Extra {
 }
 
 /** The API over a real database, with a publisher and a doorbell that only take notes, and guests that act when told. */
-export async function createApi({ settings = {}, deps = {} }: { settings?: Record<string, string>; deps?: Partial<ApiDeps> } = {}) {
+export async function createApi({ settings = {}, deps = {}, store = true }: { settings?: Record<string, string>; deps?: Partial<ApiDeps>; store?: boolean } = {}) {
   const db = await testDatabase();
   const lines: Record<string, unknown>[] = [];
   const previous = setSink((line) => lines.push(line));
@@ -73,6 +74,7 @@ export async function createApi({ settings = {}, deps = {} }: { settings?: Recor
       return messages.map(({ id }) => id);
     },
   };
+  const objects = createFakeObjects(systemClock);
   const config = configOf({
     COFFER_MAX_INSTANCES: "1000",
     COFFER_MAX_VOLUMES_GB: "1000",
@@ -93,7 +95,7 @@ export async function createApi({ settings = {}, deps = {} }: { settings?: Recor
     asSystem(async () => {
       const [row] = await db.owner<{ project_id: string; generation: number }[]>`select project_id, generation from instance where id = ${id}`;
       if (!row) throw new Error(`no instance ${id}`);
-      return act({ instanceId: id, projectId: row.project_id, generation: row.generation }, { fail: cannot });
+      return act({ instanceId: id, projectId: row.project_id, generation: row.generation }, { fail: cannot, objects });
     });
 
   const app = createApp({
@@ -110,7 +112,7 @@ export async function createApi({ settings = {}, deps = {} }: { settings?: Recor
     config,
     images: installedImages(catalogue.datastores.flatMap(({ manager, versions }) => versions.map(({ version }) => ({ manager, version })))),
     clock: systemClock,
-    objectStore: true,
+    ...(store && { objects: { objects, root: "http://objects/v1" } }),
     ...deps,
   });
 
@@ -161,6 +163,7 @@ export async function createApi({ settings = {}, deps = {} }: { settings?: Recor
 
   return {
     db,
+    objects,
     config,
     app,
     lines,

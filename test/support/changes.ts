@@ -1,3 +1,4 @@
+import { create as createBackup } from "#core/backup/create";
 import { resizeFlavor, resizeVolume, restart, updateAccess } from "#core/instance/change";
 import { migrate, rebuild, reboot } from "#core/instance/manage";
 import { remove } from "#core/instance/remove";
@@ -13,5 +14,6 @@ export const changes: Record<Exclude<Kind, "create">, (id: string, world: World)
   reboot: (id) => reboot(id),
   migrate: (id) => migrate(id, undefined),
   rebuild: (id, world) => rebuild(id, world.imageId, world.images),
+  backup: async (id, world) => void (await createBackup({ instanceId: id, name: "nightly", incremental: false }, world.config)),
   update_access: (id) => updateAccess(id, { allowed_cidrs: ["10.0.0.0/8"] }),
 };

@@ -6,7 +6,7 @@ import { enter } from "#core/context";
 import { read } from "#core/db/index";
 import { installedImageId, installedImages } from "#core/datastore/image";
 import { nameId } from "#core/datastore/seed";
-import { createFakeCloud } from "#core/driver/index";
+import { createFakeCloud, createFakeObjects } from "#core/driver/index";
 import { Crash } from "#core/failpoint";
 import type { JobKind } from "#core/guest/protocol";
 import { seedCatalogue, type Catalogue } from "#core/instance/catalogue";
@@ -49,6 +49,7 @@ export async function createWorld({ seed: number = 1, catalogue = smallCatalogue
   const random = seededRandom(number);
   const cloud = createFakeCloud({ random, clock });
   const config = configOf({ COFFER_MAX_INSTANCES: "100", COFFER_MAX_VOLUMES_GB: "1000", ...settings });
+  const objects = createFakeObjects(clock);
   const cannot = new Set<JobKind>();
   let silent = false;
 
@@ -61,6 +62,7 @@ export async function createWorld({ seed: number = 1, catalogue = smallCatalogue
     guestUrl: "https://127.0.0.1:1/guest/v1",
     ca: "",
     rootKey: Buffer.alloc(32, 7),
+    objects,
   };
   const tenant: Actor = { kind: "user", userId: "ann", projectId: "p1", roles: ["member"], isAdmin: false };
   const as = <T>(actor: Actor, work: () => Promise<T>) => enter({ db: db.app, actor, clock, random }, work);
@@ -75,7 +77,7 @@ export async function createWorld({ seed: number = 1, catalogue = smallCatalogue
     const wanted = and(isNull(instance.deletedAt), only === undefined ? undefined : eq(instance.id, only));
     const rows = await asSystem(() => read((tx) => tx.select().from(instance).where(wanted)));
     for (const { id, projectId, generation } of rows) {
-      if (servers.has(id)) await asSystem(() => act({ instanceId: id, projectId, generation }, { fail: cannot }));
+      if (servers.has(id)) await asSystem(() => act({ instanceId: id, projectId, generation }, { fail: cannot, objects }));
     }
   };
   const running = () => asSystem(() => read((tx) => tx.select().from(operation).where(isNull(operation.outcome)).orderBy(operation.id)));
@@ -95,6 +97,7 @@ export async function createWorld({ seed: number = 1, catalogue = smallCatalogue
     clock,
     random,
     cloud,
+    objects,
     config,
     workshop,
     tenant,
@@ -131,6 +134,7 @@ export async function createWorld({ seed: number = 1, catalogue = smallCatalogue
       if (!row) throw new Error(`no instance ${id}`);
       return row;
     },
+    backups: () => db.owner<{ id: string; state: string; [column: string]: unknown }[]>`select * from backup order by created_at, id`,
     operations: (id: string) => asSystem(() => timeline(id)),
     usage: async () => Object.fromEntries((await db.owner`select resource, in_use from quota_usage`).map((row) => [row.resource as string, row.in_use as number])),
     /** Carries everything to its end, or `until` something holds. A crash costs the lease; more than `steps` labels is a hang. */

@@ -72,6 +72,7 @@ describe.each((Object.keys(changes) as (keyof typeof changes)[]).filter((kind) =
     expect(world.cloud.all().servers).toHaveLength(1);
     if (kind === "resize_flavor") expect([row.flavorId, (await world.usage()).ram]).toEqual(["2", 1024]);
     if (kind === "resize_volume") expect([row.volumeGb, (await world.usage()).volumes]).toEqual([3, 3]);
+    if (kind === "backup") expect(await world.backups()).toMatchObject([{ state: "COMPLETED", instance_id: id, clean_at: null }]);
     if (kind === "update_access") expect(row.access).toEqual({ is_public: false, allowed_cidrs: ["10.0.0.0/8"] });
   });
 });

@@ -1,0 +1,91 @@
+import { randomBytes } from "node:crypto";
+import { and, eq, isNotNull, isNull, lt } from "drizzle-orm";
+import { backup, projectKey } from "#core/backup/backup.sql";
+import { now } from "#core/context";
+import { inside, read, transaction } from "#core/db/index";
+import { AppError } from "#core/error";
+import { createSeal, type Seal } from "#core/seal";
+
+/*
+ * Root key -> project key -> data key: what is stored of a backup opens with a data key of its own, which is wrapped by its
+ * project's key, which is wrapped by the installation's seal. Every wrapping is bound to whom it belongs, so that a wrapped
+ * key that was moved to another row does not open. To rotate a key is to wrap anew what it wraps; no object is touched.
+ */
+
+const KEY_BYTES = 32;
+const ofProject = (projectId: string) => `project key\n${projectId}`;
+const ofBackup = (backupId: string) => `data key\n${backupId}`;
+
+/** The project's key, made if there is none, held until the end of the open transaction: a rotation waits. */
+async function holdProjectKey(projectId: string, seal: Seal): Promise<Seal> {
+  const find = () => inside().select().from(projectKey).where(eq(projectKey.projectId, projectId)).for("share");
+  let [row] = await find();
+  if (!row) {
+    const wrapped = seal.close(randomBytes(KEY_BYTES), ofProject(projectId));
+    await inside().insert(projectKey).values({ projectId, wrapped, madeAt: now() }).onConflictDoNothing();
+    [row] = await find();
+  }
+  if (!row) throw new Error(`project ${projectId} has no key`);
+  return createSeal(seal.open(row.wrapped, ofProject(projectId)));
+}
+
+/** The data key of a backup; made when it is first asked for, if `make` says so. AppError `conflict` for one whose key is gone. */
+export async function dataKeyOf(backupId: string, seal: Seal, { make }: { make: boolean }): Promise<Buffer> {
+  return transaction(async (tx) => {
+    const [seen] = await tx.select({ projectId: backup.projectId }).from(backup).where(eq(backup.id, backupId));
+    if (!seen) throw new Error(`there is no backup ${backupId}`);
+    // The project's key first, as a rotation does.
+    const outer = await holdProjectKey(seen.projectId, seal);
+    if (make) {
+      const wrapped = outer.close(randomBytes(KEY_BYTES), ofBackup(backupId));
+      await tx.update(backup).set({ wrappedKey: wrapped }).where(and(eq(backup.id, backupId), isNull(backup.wrappedKey)));
+    }
+    const [row] = await tx.select({ wrapped: backup.wrappedKey }).from(backup).where(eq(backup.id, backupId));
+    if (!row?.wrapped) throw new AppError("conflict", `Backup ${backupId} has no key: nothing of it can be read.`, { reason: "backup.key", final: true });
+    return outer.open(row.wrapped, ofBackup(backupId));
+  });
+}
+
+/** Gives a project another key and wraps its data keys with it. */
+export async function rotateProjectKey(projectId: string, seal: Seal): Promise<void> {
+  await transaction(async (tx) => {
+    const [row] = await tx.select().from(projectKey).where(eq(projectKey.projectId, projectId)).for("update");
+    if (!row) return;
+    const before = createSeal(seal.open(row.wrapped, ofProject(projectId)));
+    const key = randomBytes(KEY_BYTES);
+    const after = createSeal(key);
+    const held = await tx
+      .select({ id: backup.id, wrapped: backup.wrappedKey })
+      .from(backup)
+      .where(and(eq(backup.projectId, projectId), isNotNull(backup.wrappedKey)))
+      .orderBy(backup.id)
+      .for("update");
+    for (const { id, wrapped } of held) {
+      if (wrapped === null) continue;
+      await tx.update(backup).set({ wrappedKey: after.close(before.open(wrapped, ofBackup(id)), ofBackup(id)) }).where(eq(backup.id, id));
+    }
+    await tx.update(projectKey).set({ wrapped: seal.close(key, ofProject(projectId)), madeAt: now() }).where(eq(projectKey.projectId, projectId));
+  });
+}
+
+/** A project's key serves for a year (NIST SP 800-57 part 1, table 1: key-wrapping keys, at most two). */
+const ROTATE_MS = 365 * 86_400_000;
+
+/** Rotates the keys of a few projects that are due; answers how many. */
+export async function rotateDue(seal: Seal, limit = 10): Promise<number> {
+  const before = new Date(now().getTime() - ROTATE_MS);
+  const due = await read((tx) => tx.select({ projectId: projectKey.projectId }).from(projectKey).where(lt(projectKey.madeAt, before)).limit(limit));
+  for (const { projectId } of due) await rotateProjectKey(projectId, seal);
+  return due.length;
+}
+
+/** Wraps the keys of all projects with another seal: what a new root key asks for, once. Those that are wrapped with it already stay. */
+export async function rewrapProjectKeys(from: Seal, to: Seal): Promise<number> {
+  return transaction(async (tx) => {
+    const rows = await tx.select().from(projectKey).orderBy(projectKey.projectId).for("update");
+    for (const { projectId, wrapped } of rows) {
+      await tx.update(projectKey).set({ wrapped: to.close(from.open(wrapped, ofProject(projectId)), ofProject(projectId)) }).where(eq(projectKey.projectId, projectId));
+    }
+    return rows.length;
+  });
+}

@@ -1,0 +1,34 @@
+import * as Backups from "#core/backup/index";
+import type { Call } from "#functions/api/call";
+import { stamp } from "#functions/api/views/time";
+
+const gigabytes = (bytes: number | null) => bytes && Math.round((bytes / 2 ** 30) * 100) / 100;
+
+/** A backup (contract §2.6), the same in lists and alone. */
+export function backupView({ backup, datastore, version }: Backups.Backup, { objects }: Call) {
+  const stored = backup.state === "COMPLETED" || backup.state === "RESTORED";
+  return {
+    id: backup.id,
+    name: backup.name,
+    description: backup.description,
+    locationRef: objects && stored ? Backups.locationOf(objects.root, backup) : null,
+    instance_id: backup.instanceId,
+    created: stamp(backup.createdAt),
+    updated: stamp(backup.updatedAt),
+    size: gigabytes(backup.dataBytes),
+    status: backup.state,
+    parent_id: backup.parentId,
+    project_id: backup.projectId,
+    datastore: { type: datastore.name, version: version.name, version_id: backup.datastoreVersionId },
+    // Beyond Trove: what the store holds, and why there is nothing.
+    ...(backup.storedBytes !== null && { stored_size: gigabytes(backup.storedBytes) }),
+    ...(backup.state === "FAILED" && { fault: { message: backup.faultMessage, created: stamp(backup.updatedAt) } }),
+  };
+}
+
+export const strategyView = ({ projectId, instanceId, container }: Backups.Strategy) => ({
+  project_id: projectId,
+  instance_id: instanceId,
+  backend: "swift",
+  swift_container: container,
+});
