@@ -78,14 +78,3 @@ export async function rotateDue(seal: Seal, limit = 10): Promise<number> {
   for (const { projectId } of due) await rotateProjectKey(projectId, seal);
   return due.length;
 }
-
-/** Wraps the keys of all projects with another seal: what a new root key asks for, once. Those that are wrapped with it already stay. */
-export async function rewrapProjectKeys(from: Seal, to: Seal): Promise<number> {
-  return transaction(async (tx) => {
-    const rows = await tx.select().from(projectKey).orderBy(projectKey.projectId).for("update");
-    for (const { projectId, wrapped } of rows) {
-      await tx.update(projectKey).set({ wrapped: to.close(from.open(wrapped, ofProject(projectId)), ofProject(projectId)) }).where(eq(projectKey.projectId, projectId));
-    }
-    return rows.length;
-  });
-}

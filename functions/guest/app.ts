@@ -3,6 +3,7 @@ import { bodyLimit } from "hono/body-limit";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import * as z from "zod";
 import { system } from "#core/actor";
+import { grant, type Granting } from "#core/backup/grant";
 import { systemClock, type Clock } from "#core/clock";
 import { enter, now, within } from "#core/context";
 import type { Database } from "#core/db/index";
@@ -10,7 +11,7 @@ import type { ObjectStore } from "#core/driver/objectstore";
 import { AppError, describe } from "#core/error";
 import { connected } from "#core/guest/doorbell";
 import { discardLog, storeLog } from "#core/guest/logs";
-import { EnrolRequest, LOG_UPLOAD_BYTES, LogObject, RotateRequest, SyncRequest, type EnrolReply, type SyncReply } from "#core/guest/protocol";
+import { EnrolRequest, GrantRequest, LOG_UPLOAD_BYTES, LogObject, RotateRequest, SyncRequest, type EnrolReply, type GrantReply, type SyncReply } from "#core/guest/protocol";
 import { authenticate, enrol, pending, report, rotate, type Caller } from "#core/guest/server";
 import { log } from "#core/log";
 import { issue, type Authority } from "#core/pki";
@@ -32,6 +33,8 @@ export interface GuestDeps {
   rotateAfterSeconds: number;
   /** The doorbell that guests may open, and their pace once they have; absent where there is none. */
   doorbell?: { url: string; pingSeconds: number; pollSeconds: number };
+  /** How guests are granted the objects of backups; absent where there is no object store. */
+  granting?: Omit<Granting, "seal">;
   /** Where guests' logs go; absent where there is no object store. */
   objects?: ObjectStore;
 }
@@ -89,6 +92,11 @@ export function createGuestApp(deps: GuestDeps): Hono {
     } finally {
       listening?.close();
     }
+  }));
+
+  app.post("/grant", signed(GrantRequest, async (_, caller, request) => {
+    if (!deps.granting) throw new AppError("notImplemented", "There is no object store here.", { reason: "grant.no_store" });
+    return grant(caller, request, { ...deps.granting, seal: deps.seal }) satisfies Promise<GrantReply>;
   }));
 
   app.post("/logs/:job/:object", async (c) => {

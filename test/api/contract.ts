@@ -7,13 +7,15 @@ export interface Row {
   no: number;
   who: Route["who"];
   status: number;
-  /** Shape of the reply; absent = no bytes at all. `pending` = the route is not offered yet and answers 501. */
-  reply?: Shape | "text" | "pending";
+  /** Shape of the reply; absent = no bytes at all. */
+  reply?: Shape | "text";
   body?: unknown;
+  /** Instead of `body`: made of an instance of whoever asks. */
+  bodyOf?: (instanceId: string) => unknown;
   /** Values of the path's parameters, where they are not those of the fixture. */
   at?: Record<string, string>;
   /** What `{id}` names: an instance, unless it says otherwise. */
-  of?: "group" | "module";
+  of?: "group" | "module" | "backup";
   /** A module of the member's is applied to the instance first, and is what `{module_id}` names. */
   apply?: boolean;
   /** Asked by the member first. */
@@ -24,8 +26,6 @@ export interface Row {
 
 const noCluster: [number, string] = [404, "itemNotFound"];
 const row = (no: number, who: Route["who"], status: number, reply?: Row["reply"], more: Partial<Row> = {}): Row => ({ no, who, status, ...(reply && { reply }), ...more });
-/** Shrinks: a route that answers something else than 501 must leave. */
-const pending = (no: number, who: Route["who"], status: number): Row => row(no, who, status, "pending");
 const version = nameId("postgresql", "17");
 const rule = { restart_required: 0, data_type: "integer", min_size: 64, max_size: 1000 };
 
@@ -40,7 +40,7 @@ export const contract = {
   "PATCH /instances/{id}": row(8, "owner", 202, undefined, { body: { instance: { name: "n3" } } }),
   "DELETE /instances/{id}": row(9, "owner", 202),
   "POST /instances/{id}/action": row(10, "owner", 202, undefined, { body: { restart: {} } }),
-  "GET /instances/{id}/backups": pending(11, "owner", 200),
+  "GET /instances/{id}/backups": row(11, "owner", 200, "backups"),
   "GET /instances/{id}/configuration": row(12, "owner", 200, "defaults"),
   "GET /instances/{id}/log": row(13, "owner", 200, "logs"),
   "POST /instances/{id}/log": row(14, "owner", 200, "log", { body: { name: "general", publish: 1 } }),
@@ -70,13 +70,13 @@ export const contract = {
   "GET /flavors": row(38, "any", 200, "flavors"),
   "GET /flavors/{id}": row(39, "any", 200, "flavor", { at: { id: "1" } }),
   "GET /limits": row(40, "any", 200, "limits"),
-  "GET /backups": pending(41, "any", 200),
-  "POST /backups": pending(42, "any", 202),
-  "GET /backups/{id}": pending(43, "owner", 200),
-  "DELETE /backups/{id}": pending(44, "owner", 202),
-  "GET /backup_strategies": pending(45, "any", 200),
-  "POST /backup_strategies": pending(46, "any", 202),
-  "DELETE /backup_strategies": pending(47, "any", 202),
+  "GET /backups": row(41, "any", 200, "backups"),
+  "POST /backups": row(42, "any", 202, "backup", { bodyOf: (instance) => ({ backup: { name: "nightly", instance } }) }),
+  "GET /backups/{id}": row(43, "owner", 200, "backup", { of: "backup" }),
+  "DELETE /backups/{id}": row(44, "owner", 202, undefined, { of: "backup" }),
+  "GET /backup_strategies": row(45, "any", 200, "strategies"),
+  "POST /backup_strategies": row(46, "any", 202, "strategy", { body: { backup_strategy: { swift_container: "nightly" } } }),
+  "DELETE /backup_strategies": row(47, "any", 202),
   "GET /configurations": row(48, "any", 200, "groups"),
   "POST /configurations": row(49, "any", 200, "group", { body: { configuration: { name: "tuned", values: { max_connections: 50 } } } }),
   "GET /configurations/{id}": row(50, "owner", 200, "group", { of: "group" }),

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { startApi, type Api } from "#test/api/rig";
+import { nobody, startApi, type Api } from "#test/api/rig";
 
 let api: Api;
 let id: string;
@@ -47,10 +47,11 @@ const gates: [string, Record<string, string>, number[]][] = [
   ["says nothing", { service_status: "unknown" }, [422, 422, 422, 422, 400, 202, 202, 202, 422, 422, 422, 202, 202]],
   ["has a server in error", { server_state: "ERROR" }, [422, 422, 422, 422, 400, 202, 202, 202, 200, 202, 200, 202, 202]],
   ["has a stopped server", { server_state: "SHUTDOWN" }, [422, 422, 422, 422, 400, 202, 202, 202, 200, 202, 200, 202, 202]],
+  ["is backed up", { backup_id: nobody }, [422, 422, 422, 422, 400, 202, 202, 202, 200, 202, 200, 202, 202]],
   ["is being deleted", { task: "DELETING", desired: "absent" }, [422, 422, 422, 422, 400, 202, 202, 422, 422, 422, 422, 202, 202]],
 ];
 
-const serving = { desired: "present", task: "NONE", server_state: "ACTIVE", service_status: "healthy" };
+const serving = { desired: "present", task: "NONE", server_state: "ACTIVE", service_status: "healthy", backup_id: null };
 
 /** Whatever was begun has ended, and the instance is in this state. */
 async function enter(state: Record<string, string>) {

@@ -100,7 +100,7 @@ test.each<[string, Record<string, unknown>, number, RegExp]>([
   ["replica_count alone", { replica_count: 2 }, 400, /replica_of/],
   ["a replica with a flavor", { replica_of: nobody }, 400, /'flavorRef' cannot be given/],
   ["too many replicas", { replica_count: 5 }, 400, /5 is greater than the maximum of 3/],
-  ["a backup to restore", { restorePoint: { backupRef: nobody } }, 501, /Restoring/],
+  ["a backup to restore", { restorePoint: { backupRef: nobody } }, 404, /Backup .* cannot be found/],
 ])("create is refused for %s and charges nothing", async (_, change, status, text) => {
   const before = await api.usage();
   const reply = await api.ask("member", "POST /instances", api.wish(change));

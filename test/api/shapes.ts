@@ -166,6 +166,23 @@ const log = z.strictObject({
   prefix: z.string(),
   metafile: z.string(),
 });
+const backup = z.strictObject({
+  id: z.uuid(),
+  name: z.string(),
+  description: z.string().nullable(),
+  locationRef: z.url().nullable(),
+  instance_id: z.uuid().nullable(),
+  created: time,
+  updated: time,
+  size: z.number().nullable(),
+  status: z.enum(["NEW", "BUILDING", "SAVING", "COMPLETED", "FAILED", "RESTORED", "DELETE_FAILED"]),
+  parent_id: z.uuid().nullable(),
+  project_id: z.string(),
+  datastore: z.strictObject({ type: z.string(), version: z.string(), version_id: z.uuid() }),
+  stored_size: z.number().optional(),
+  fault: z.strictObject({ message: z.string(), created: time }).optional(),
+});
+const strategy = z.strictObject({ project_id: z.string(), instance_id: z.string(), backend: z.literal("swift"), swift_container: z.string() });
 const operation = z.looseObject({ id: z.uuid(), kind: z.string(), status: z.string(), created: time, updated: time, error: z.object({}).nullable(), steps: z.array(z.object({})) });
 
 /** By the name a row of the contract table uses. */
@@ -214,6 +231,10 @@ export const shapes = {
   log: () => one("log", log),
   ssl: () => one("ssl", z.strictObject({ status: z.enum(["on", "off"]), mode: z.enum(["builtin", "basic", "enforced", "mtls"]), certificate: z.strictObject({ cn: z.string(), expire_at: time, san: z.array(z.string()) }).optional() })),
   sslDone: () => one("ssl", z.strictObject({ restart_required: z.boolean() })),
+  backups: () => list("backups", backup),
+  backup: () => one("backup", backup),
+  strategies: () => one("backup_strategies", z.array(strategy)),
+  strategy: () => one("backup_strategy", strategy),
   operations: () => one("operations", z.array(operation)),
   notImplemented: () => one("notImplemented", z.strictObject({ code: z.literal(501), message: z.string() })),
 } satisfies Record<string, (reader: Reader) => z.ZodType>;

@@ -10,10 +10,10 @@ import { testSeal } from "#test/support/seal";
 
 /**
  * A guest that does every job at once and reports, through the very functions the guest endpoint
- * calls. `fail` names kinds of jobs that it cannot do.
+ * calls. `fail` names kinds of jobs that it cannot do; an `idle` one does none, and only reports.
  */
-export async function act(caller: Guest, { fail = new Set(), objects, ...seen }: { fail?: Set<JobKind>; objects?: ObjectStore } & Partial<Report> = {}) {
-  const waits = await pending(caller, testSeal);
+export async function act(caller: Guest, { fail = new Set(), objects, idle = false, ...seen }: { fail?: Set<JobKind>; objects?: ObjectStore; idle?: boolean } & Partial<Report> = {}) {
+  const waits = idle ? [] : await pending(caller, testSeal);
   let logs: GuestLog[] = seen.logs ?? (await reportedLogs(caller.instanceId)) ?? [
     { name: "general", type: "USER", enabled: false, published: 0, pending: 0, rotated: false },
     { name: "guest", type: "SYS", enabled: true, published: 0, pending: 70, rotated: false },
