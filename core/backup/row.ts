@@ -56,8 +56,10 @@ export async function get(id: string): Promise<Backup> {
 export interface Filter {
   instanceId?: string;
   datastoreId?: string;
-  /** Of another project, or of all, for admins; absent = the actor's own. */
-  projectId?: string | "all";
+  /** Absent = the actor's own. */
+  projectId?: string;
+  /** Of all projects. Like another project's, for admins only. */
+  everywhere?: boolean;
 }
 
 export interface Page {
@@ -66,11 +68,11 @@ export interface Page {
 }
 
 /** A page, latest change first; a full page has a next one (contract §0.6). */
-export async function list({ instanceId, datastoreId, projectId = user().projectId }: Filter, { limit, offset }: Page): Promise<{ rows: Backup[]; next?: string }> {
+export async function list({ instanceId, datastoreId, projectId = user().projectId, everywhere = false }: Filter, { limit, offset }: Page): Promise<{ rows: Backup[]; next?: string }> {
   if (instanceId !== undefined && !isUuid(instanceId)) return { rows: [] };
   const rows = await select(
     and(
-      projectId === "all" ? undefined : eq(backup.projectId, projectId),
+      everywhere ? undefined : eq(backup.projectId, projectId),
       instanceId === undefined ? undefined : eq(backup.instanceId, instanceId.toLowerCase()),
       datastoreId === undefined ? undefined : eq(datastoreVersion.datastoreId, datastoreId),
     ),

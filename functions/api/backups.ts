@@ -63,7 +63,7 @@ const listBackups: Handler = async (call) => {
   const store = call.query.get("datastore");
   const instanceId = call.query.get("instance_id");
   return page(call, {
-    ...(projectId ? { projectId } : everywhere && { projectId: "all" }),
+    ...(projectId ? { projectId } : { everywhere }),
     ...(instanceId && { instanceId }),
     ...(store && { datastoreId: Datastore.pick(await Datastore.list(), store).id }),
   });
@@ -71,7 +71,7 @@ const listBackups: Handler = async (call) => {
 
 const listOfInstance: Handler = async (call) => {
   const { instance } = await Instance.get(param(call, "id"));
-  return page(call, { instanceId: instance.id, ...(call.actor.isAdmin && { projectId: "all" }) });
+  return page(call, { instanceId: instance.id, everywhere: call.actor.isAdmin });
 };
 
 /** Whose strategies are meant: another project's are an administrator's to see and remove (contract §0.7). */

@@ -1,5 +1,6 @@
 import type { Step } from "#test/oracle/step";
 import { accounts } from "#test/oracle/steps/accounts";
+import { backups } from "#test/oracle/steps/backups";
 import { catalogue } from "#test/oracle/steps/catalogue";
 import { changes } from "#test/oracle/steps/changes";
 import { creation } from "#test/oracle/steps/creation";
@@ -11,4 +12,4 @@ import { protocol } from "#test/oracle/steps/protocol";
 import { quotas } from "#test/oracle/steps/quotas";
 
 /** The life of two servers, in this order. */
-export const life: Record<string, Step[]> = { protocol, catalogue, creation, lists, accounts, modules, changes, quotas, management, end };
+export const life: Record<string, Step[]> = { protocol, catalogue, creation, lists, accounts, modules, backups, changes, quotas, management, end };
