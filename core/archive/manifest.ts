@@ -55,7 +55,7 @@ export const manifestText = (head: Head, files: Buffer[]): Buffer => Buffer.conc
 export const fileLine = (file: File): Buffer => Buffer.from(`${JSON.stringify(file)}\n`);
 
 /** AppError `archive.damaged` for what is no manifest of this form. */
-export function parseManifest(content: Buffer): { head: Head; files(): Generator<File> } {
+export function parseManifest(content: Buffer): { head: Head; files: () => Generator<File> } {
   const end = content.indexOf(10);
   const head = parsed(Head, content.subarray(0, end));
   return {

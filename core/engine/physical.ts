@@ -58,7 +58,7 @@ export interface RestoreOrder {
   /** All that was committed by then, out of the archive. */
   until?: { time: string; log: LogArchive };
   /** Told of every piece that was restored, bytes. */
-  moved(bytes: number): void;
+  moved: (bytes: number) => void;
 }
 
 /** Archived log, read piece by piece. */

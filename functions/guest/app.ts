@@ -15,6 +15,7 @@ import { authenticate, enrol, pending, report, rotate, type Caller } from "#core
 import { log } from "#core/log";
 import { issue, type Authority } from "#core/pki";
 import type { Seal } from "#core/seal";
+import { createGuestObjects } from "#functions/guest/objects";
 import type { HeldRequests } from "#functions/guest/hold";
 
 export interface GuestDeps {
@@ -34,6 +35,8 @@ export interface GuestDeps {
   doorbell?: { url: string; pingSeconds: number; pollSeconds: number };
   /** Where guests' logs go; absent where there is no object store. */
   objects?: ObjectStore;
+  /** With it, objects are served to whoever holds a grant of this key (`grantKey`). */
+  grantKey?: Buffer;
 }
 
 /** A report with a full inventory of a busy server stays far below this. */
@@ -42,7 +45,9 @@ const MAX_BODY = 4 * 1024 * 1024;
 const statuses: Partial<Record<AppError["code"], ContentfulStatusCode>> = {
   badRequest: 400,
   unauthorized: 401,
+  forbidden: 403,
   conflict: 409,
+  overLimit: 413,
   notImplemented: 501,
   serviceUnavailable: 503,
 };
@@ -50,6 +55,8 @@ const statuses: Partial<Record<AppError["code"], ContentfulStatusCode>> = {
 /** What agents call, and nothing else: its own endpoint with its own authentication. */
 export function createGuestApp(deps: GuestDeps): Hono {
   const app = new Hono().basePath("/guest/v1");
+  // Ahead of what bounds and looks at other requests: an object is larger, and brings its own permission.
+  if (deps.objects && deps.grantKey) app.route("/", createGuestObjects({ store: deps.objects, key: deps.grantKey, clock: deps.clock ?? systemClock }));
   app.use(bodyLimit({ maxSize: MAX_BODY, onError: (c) => c.json({ error: "The request is too large." }, 413) }));
   app.use((_, next) => enter({ db: deps.db, actor: system("guest"), clock: deps.clock ?? systemClock }, next));
 

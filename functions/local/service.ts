@@ -7,6 +7,7 @@ import { installedImageId, installedImages } from "#core/datastore/image";
 import { Database } from "#core/db/index";
 import { migrate } from "#core/db/migrate";
 import { createLocalCloud, createLocalObjects } from "#core/driver/index";
+import { grantKey } from "#core/guest/grant";
 import { createTokenVerifier } from "#core/identity/keystone";
 import { localFlavors, seedCatalogue } from "#core/instance/catalogue";
 import { log } from "#core/log";
@@ -163,6 +164,7 @@ export async function startService({ settings, config, source, build }: ServiceO
       wake: (instanceId) => runner.wake(instanceId),
       pollSeconds: 0,
       objects,
+      grantKey: grantKey(workshop.rootKey),
       port: secrets.guestPort,
       names: ["127.0.0.1"],
       setting: "guestPort in secrets.json",

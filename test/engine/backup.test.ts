@@ -41,13 +41,13 @@ for (const major of ["16", "17", "18"]) {
       const { rig, writer } = await serving(major);
       await until(() => writer.acknowledged > 20, "some steps");
       const before = writer.acknowledged;
-      const t0=Date.now(); const full = await take(rig.engine); console.log("take", Date.now()-t0, full.bytes);
+      const full = await take(rig.engine);
       const after = writer.begun;
       await until(() => writer.acknowledged > after + 5, "steps behind the backup");
       await writer.stop();
       expect(full.facts).toMatchObject({ incremental: false, timeline: 1, engine: { name: "postgresql" } });
       const other = await kept(engineRig(major));
-      const t1=Date.now(); await restoreFrom(other.engine, [full], { ...settings, memoryMb: 256, volumeGb: 2 }); console.log("restore",Date.now()-t1);
+      await restoreFrom(other.engine, [full], { ...settings, memoryMb: 256, volumeGb: 2 });
       await holds(other, writer, before, after);
       const [row] = await other.inside("postgres", (sql) => sql<{ system: string; timeline: number; failed: number }[]>`
         select system_identifier::text as system, (select timeline_id from pg_control_checkpoint()) as timeline,

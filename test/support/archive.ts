@@ -32,9 +32,14 @@ export async function take(engine: Engine, parent?: Taken, signal = new AbortCon
   const writer = new BackupWriter(key, { installation: "i", place }, from);
   const before = parent && (await parentOf(parent));
   const facts = await engine.physical!.backup({ label: "test", signal, ...(before && { parent: before }) }, writer);
-  const { incremental, note, ...head } = facts;
-  const { checksum, parts, bytes } = await writer.finish({ ...head, backupId, label: "test", parent: parent ? { backupId: parent.opened.backup.backupId, checksum: parent.opened.backup.checksum } : null });
+  const { checksum, parts, bytes } = await writer.finish({ ...headOf(facts), backupId, label: "test", parent: parent ? { backupId: parent.opened.backup.backupId, checksum: parent.opened.backup.checksum } : null });
   return { facts, parts, bytes, opened: { installation: "i", key, backup: { backupId, checksum, place }, from } };
+}
+
+/** Of what the server told, that which the manifest keeps. */
+function headOf(facts: BackupFacts) {
+  const { engine, systemIdentifier, timeline, startLsn, stopLsn, startedAt, stoppedAt, pageBytes, directories, dataBytes } = facts;
+  return { engine, systemIdentifier, timeline, startLsn, stopLsn, startedAt, stoppedAt, pageBytes, directories, dataBytes };
 }
 
 async function parentOf({ opened }: Taken): Promise<Parent> {

@@ -41,14 +41,14 @@ export async function startWriter(sql: postgres.Sql, pauseMs = 0): Promise<Recor
       if (pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs));
     }
   })();
-  let failure: unknown;
-  working.catch((error: unknown) => (failure = error));
+  let failure: Error | undefined;
+  working.catch((error: Error) => (failure = error));
   return {
     get begun() {
       return begun;
     },
     get acknowledged() {
-      if (failure !== undefined) throw failure;
+      if (failure) throw failure;
       return acknowledged;
     },
     times,
