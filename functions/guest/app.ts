@@ -16,6 +16,7 @@ import { authenticate, enrol, pending, report, rotate, type Caller } from "#core
 import { log } from "#core/log";
 import { issue, type Authority } from "#core/pki";
 import type { Seal } from "#core/seal";
+import { createGuestObjects } from "#functions/guest/objects";
 import type { HeldRequests } from "#functions/guest/hold";
 
 export interface GuestDeps {
@@ -33,10 +34,12 @@ export interface GuestDeps {
   rotateAfterSeconds: number;
   /** The doorbell that guests may open, and their pace once they have; absent where there is none. */
   doorbell?: { url: string; pingSeconds: number; pollSeconds: number };
-  /** How guests are granted the objects of backups; absent where there is no object store. */
-  granting?: Omit<Granting, "seal">;
+  /** What grants for those say; absent where there is no object store. */
+  granting?: Pick<Granting, "installation" | "url">;
   /** Where guests' logs go; absent where there is no object store. */
   objects?: ObjectStore;
+  /** With it, objects are served to whoever holds a grant of this key (`grantKey`). */
+  grantKey?: Buffer;
 }
 
 /** A report with a full inventory of a busy server stays far below this. */
@@ -45,7 +48,9 @@ const MAX_BODY = 4 * 1024 * 1024;
 const statuses: Partial<Record<AppError["code"], ContentfulStatusCode>> = {
   badRequest: 400,
   unauthorized: 401,
+  forbidden: 403,
   conflict: 409,
+  overLimit: 413,
   notImplemented: 501,
   serviceUnavailable: 503,
 };
@@ -53,6 +58,8 @@ const statuses: Partial<Record<AppError["code"], ContentfulStatusCode>> = {
 /** What agents call, and nothing else: its own endpoint with its own authentication. */
 export function createGuestApp(deps: GuestDeps): Hono {
   const app = new Hono().basePath("/guest/v1");
+  // Ahead of what bounds and looks at other requests: an object is larger, and brings its own permission.
+  if (deps.objects && deps.grantKey) app.route("/", createGuestObjects({ store: deps.objects, key: deps.grantKey, clock: deps.clock ?? systemClock }));
   app.use(bodyLimit({ maxSize: MAX_BODY, onError: (c) => c.json({ error: "The request is too large." }, 413) }));
   app.use((_, next) => enter({ db: deps.db, actor: system("guest"), clock: deps.clock ?? systemClock }, next));
 
@@ -95,8 +102,9 @@ export function createGuestApp(deps: GuestDeps): Hono {
   }));
 
   app.post("/grant", signed(GrantRequest, async (_, caller, request) => {
-    if (!deps.granting) throw new AppError("notImplemented", "There is no object store here.", { reason: "grant.no_store" });
-    return grant(caller, request, { ...deps.granting, seal: deps.seal }) satisfies Promise<GrantReply>;
+    const { granting, grantKey, seal } = deps;
+    if (!granting || !grantKey) throw new AppError("notImplemented", "There is no object store here.", { reason: "grant.no_store" });
+    return grant(caller, request, { ...granting, grantKey, seal }) satisfies Promise<GrantReply>;
   }));
 
   app.post("/logs/:job/:object", async (c) => {

@@ -2,7 +2,7 @@ import { generateKeyPairSync, randomUUID } from "node:crypto";
 import { expect, test } from "vitest";
 import { create } from "#core/backup/create";
 import { remove } from "#core/backup/remove";
-import { granted } from "#core/guest/grant";
+import { granted, grantKey } from "#core/guest/grant";
 import { GrantReply, keyBound, OBJECT_BYTES, type JobSpec } from "#core/guest/protocol";
 import { unseal } from "#core/guest/seal";
 import { endpoint } from "#test/guest/endpoint-rig";
@@ -57,7 +57,7 @@ test("a queued backup is granted its own place to write, for hours, with a key t
   expect(own).toMatchObject({ backupId: backup.id, place, methods: ["GET", "HEAD", "PUT"], url: `${granting.url}/p1/database_backups/backups/${backup.id}` });
   const until = Date.parse(own.expiresAt);
   expect(until).toBe(world.clock.now().getTime() + 4 * 3600_000);
-  const said = granted(granting.grantKey, own.headers.authorization, world.clock.now());
+  const said = granted(grantKey(world.workshop.rootKey), own.headers.authorization, world.clock.now());
   expect(said).toEqual({ place, methods: own.methods, mostBytes: OBJECT_BYTES, until });
   const key = open(own);
   expect(key).toMatch(/^[0-9a-f]{64}$/);

@@ -36,8 +36,8 @@ export async function endpoint() {
   const authority = await createAuthority("test", new Date());
   const held = new HeldRequests();
   const { objects } = world;
-  const granting = { grantKey: grantKey(world.workshop.rootKey), installation: "test", url: "https://127.0.0.1:1/guest/v1/objects" };
-  const deps = { objects, granting, db: world.db.system, authority, seal: testSeal, clock: world.clock, held, wake: () => {}, pollSeconds: 0, rotateAfterSeconds: ROTATE_AFTER_SECONDS };
+  const granting = { installation: "test", url: "https://127.0.0.1:1/guest/v1/objects" };
+  const deps = { objects, granting, grantKey: grantKey(world.workshop.rootKey), db: world.db.system, authority, seal: testSeal, clock: world.clock, held, wake: () => {}, pollSeconds: 0, rotateAfterSeconds: ROTATE_AFTER_SECONDS };
   const app = createGuestApp(deps);
   /** Tells, once the server has done a request, whether its answer gets lost. */
   const line: { loses: (path: string, body: string) => boolean } = { loses: () => false };

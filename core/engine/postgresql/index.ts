@@ -1,6 +1,8 @@
 import { systemClock, type Clock } from "#core/clock";
 import { writeLimits, type Engine, type Health, type Machine, type Settings } from "#core/engine/engine";
 import { AppError, badRequest, describe } from "#core/error";
+import { backup } from "#core/engine/postgresql/backup/backup";
+import { restore } from "#core/engine/postgresql/backup/restore";
 import { accessText, networks } from "#core/engine/postgresql/access";
 import { asRoot, hydrate, privateDirectory } from "#core/engine/postgresql/cluster";
 import { checkConfiguration, readable } from "#core/engine/postgresql/configuration";
@@ -184,6 +186,13 @@ export function createPostgresql(machine: Machine, version: string, clock: Clock
     },
     async removeModule({ id, type }) {
       if (type === EXTENSIONS) await removeExtensions(connections, id);
+    },
+    physical: {
+      async backup(order, sink) {
+        await mustBeInitialised();
+        return backup(connections, files.pgdata, order, sink, clock);
+      },
+      restore: (order) => restore(machine, connections, order, clock),
     },
     async close() {
       server.close();

@@ -19,10 +19,10 @@ export async function notedPid(directory: string): Promise<number | undefined> {
   return Number.isInteger(pid) && pid > 1 ? pid : undefined;
 }
 
-/** Whether the postmaster with this pid takes connections (line 8 of `postmaster.pid`). */
-export async function isReady(directory: string, pid: number): Promise<boolean> {
+/** Whether the postmaster with this pid takes connections (line 8 of `postmaster.pid`), or, where that is asked, has also ended its recovery. */
+export async function isReady(directory: string, pid: number, states = ["ready", "standby"]): Promise<boolean> {
   const lines = (await glance(join(directory, "postmaster.pid")))?.toString("utf8").split("\n") ?? [];
-  return Number(lines[0]) === pid && ["ready", "standby"].includes(lines[7]?.trim() ?? "");
+  return Number(lines[0]) === pid && states.includes(lines[7]?.trim() ?? "");
 }
 
 /**

@@ -2,10 +2,11 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { systemClock, type Clock } from "#core/clock";
 import type { Engine, LogFile } from "#core/engine/engine";
-import { describe } from "#core/error";
+import { AppError, describe } from "#core/error";
 import { bounded } from "#core/guest/agent/bounded";
 import { JsonFile } from "#core/guest/agent/file";
 import { Certificates } from "#core/guest/agent/certificates";
+import { Grants } from "#core/guest/agent/grants";
 import { Guard } from "#core/guest/agent/guard";
 import { Journal } from "#core/guest/agent/journal";
 import { Keys } from "#core/guest/agent/keys";
@@ -18,6 +19,7 @@ import { Runner } from "#core/guest/agent/runner";
 import { Sequence } from "#core/guest/agent/sequence";
 import { Supervisor } from "#core/guest/agent/supervisor";
 import { Sync } from "#core/guest/agent/sync";
+import { Transfers } from "#core/guest/agent/transfers";
 import type { Boot } from "#core/guest/protocol";
 import { systemRandom, type Random } from "#core/id";
 import { log } from "#core/log";
@@ -53,6 +55,7 @@ export class Agent {
   readonly #engine: Engine;
   readonly #link: Link;
   readonly #supervisor: Supervisor;
+  readonly #transfers = new Transfers();
   readonly #monitor: Monitor;
   readonly #runner: Runner;
   readonly #sync: Sync;
@@ -70,8 +73,9 @@ export class Agent {
     this.#supervisor = new Supervisor(engine, settings, certificates, clock, random, changed);
     const own: LogFile[] = logFile === undefined ? [] : [{ name: "guest", type: "SYS", path: logFile, previous: `${logFile}.1` }];
     const logs = new Logs({ files: () => [...engine.logs(), ...own], enabled: () => settings.value?.logs ?? [], noted, link: this.#link, clock, signal: this.#ending.signal });
-    this.#monitor = new Monitor({ engine, supervisor: this.#supervisor, guard: new Guard(engine, this.#supervisor, clock, changed), logs, own: { keys, certificates }, clock, version, changed });
-    const host = { engine, logs, supervisor: this.#supervisor, settings, certificates, version };
+    this.#monitor = new Monitor({ engine, supervisor: this.#supervisor, guard: new Guard(engine, this.#supervisor, clock, changed), logs, transfers: this.#transfers, own: { keys, certificates }, clock, version, changed });
+    const grants = new Grants({ boot, link: this.#link, keys, clock, signal: this.#ending.signal, urge: changed });
+    const host = { engine, grants, transfers: this.#transfers, clock, logs, supervisor: this.#supervisor, settings, certificates, version };
     this.#runner = new Runner(journal, host, clock, () => this.#monitor.look(), changed);
     this.#sync = new Sync({ boot, keys, link: this.#link, journal, runner: this.#runner, monitor: this.#monitor, supervisor: this.#supervisor, clock, random });
   }
@@ -101,7 +105,7 @@ export class Agent {
   /** Stops the engine, in order, and the agent. Rejects when the engine does not stop. */
   async stop(): Promise<void> {
     this.#ending.abort();
-    this.#sync.stop();
+    this.#giveUp();
     const idle = this.#runner.stop(0);
     await this.#supervisor.stop();
     await idle;
@@ -113,7 +117,7 @@ export class Agent {
   /** Ends the agent and leaves the engine running, for the next agent to adopt. */
   async leave(): Promise<void> {
     this.#ending.abort();
-    this.#sync.stop();
+    this.#giveUp();
     await this.#runner.stop(leavePatienceMs);
     this.#supervisor.leave();
     await this.#settle();
@@ -128,6 +132,13 @@ export class Agent {
     this.#ending.abort();
     await watching;
     return outcome;
+  }
+
+  /** A transfer is begun anew by the next agent. */
+  #giveUp(): void {
+    this.#sync.stop();
+    this.#runner.close();
+    this.#transfers.abort(new AppError("serviceUnavailable", "The agent is stopping", { reason: "agent.stopping" }));
   }
 
   /** An engine call that hangs does not hold up the end. */

@@ -1,5 +1,5 @@
-import type { Engine } from "#core/engine/engine";
 import { AppError, describe } from "#core/error";
+import { backup, restore, type Station } from "#core/guest/agent/backup";
 import { diagnostics, hardware } from "#core/guest/agent/figures";
 import type { JsonFile } from "#core/guest/agent/file";
 import { notEnrolled, told, type Certificates, type Choice } from "#core/guest/agent/certificates";
@@ -12,8 +12,7 @@ import { jobs, PROTOCOL, type JobKind, type JobSpec } from "#core/guest/protocol
 import { log } from "#core/log";
 
 /** What jobs work on. */
-export interface Host {
-  engine: Engine;
+export interface Host extends Station {
   supervisor: Supervisor;
   settings: JsonFile<Kept | null>;
   logs: Logs;
@@ -67,10 +66,11 @@ const chosen = (overrides: Kept["overrides"]) => (overrides === undefined ? {} :
 const handlers: { [K in JobKind]: Handler<K> } = {
   prepare: {
     online: false,
-    run: async (host, { memoryMb, volumeGb, cidrs, overrides, databases, users, modules }) => {
+    run: async (host, { memoryMb, volumeGb, cidrs, overrides, databases, users, modules, restore: from }, id) => {
       const { engine, certificates } = host;
       await bring(host, async () => {
-        await engine.initialise();
+        if (from) await restore(host, from, { memoryMb, volumeGb, cidrs }, id);
+        else await engine.initialise();
         const leftOut = await rise(host, "start", { memoryMb, volumeGb, cidrs, ...chosen(overrides) });
         const tls = certificates.chosen(certificates.present);
         if (tls) await engine.applyTls(changed(host, { tlsMode: tls.mode }), tls.bundle);
@@ -163,8 +163,8 @@ const handlers: { [K in JobKind]: Handler<K> } = {
       return { log: await logs.show(name) };
     },
   },
-  backup: { online: true, run: () => Promise.reject(new AppError("notImplemented", "This agent makes no backups.", { reason: "backup.agent" })) },
-  cancel_backup: { online: false, run: async () => {} },
+  backup: { online: true, run: (host, spec, id) => backup(host, spec, id) },
+  cancel_backup: { online: false, run: async ({ transfers }, { backupId }) => transfers.cancel(backupId) },
 };
 
 /** How long a job waits for a server that is being restarted, and how often it is begun again after a crash under it. */

@@ -8,6 +8,7 @@ import type { Guard } from "#core/guest/agent/guard";
 import type { Keys } from "#core/guest/agent/keys";
 import type { ServiceStatus, Supervisor } from "#core/guest/agent/supervisor";
 import type { Logs } from "#core/guest/agent/logs";
+import type { Transfers } from "#core/guest/agent/transfers";
 import type { GuestLog, Inventory, Report } from "#core/guest/protocol";
 import { log } from "#core/log";
 
@@ -32,6 +33,7 @@ interface Parts {
   supervisor: Supervisor;
   guard: Guard;
   logs: Logs;
+  transfers: Pick<Transfers, "progress">;
   own: Own;
   clock: Clock;
   version: string;
@@ -44,6 +46,7 @@ export class Monitor {
   readonly #supervisor: Supervisor;
   readonly #guard: Guard;
   readonly #logs: Logs;
+  readonly #transfers: Parts["transfers"];
   readonly #own: Own;
   readonly #clock: Clock;
   readonly #version: string;
@@ -57,11 +60,12 @@ export class Monitor {
   #toldCrashes = 0;
   #toldWrites: Writes = "open";
 
-  constructor({ engine, supervisor, guard, logs, own, clock, version, changed }: Parts) {
+  constructor({ engine, supervisor, guard, logs, transfers, own, clock, version, changed }: Parts) {
     this.#engine = engine;
     this.#supervisor = supervisor;
     this.#guard = guard;
     this.#logs = logs;
+    this.#transfers = transfers;
     this.#own = own;
     this.#clock = clock;
     this.#version = version;
@@ -110,6 +114,7 @@ export class Monitor {
   /** A crash is reported even if the server is back before the report leaves. */
   report(): Report {
     const { usage, writes } = this.#guard;
+    const { progress } = this.#transfers;
     const news = this.#inventory && this.#inventory.hash !== this.#toldHash;
     return {
       serviceStatus: this.#supervisor.crashes > this.#toldCrashes ? "crashed" : this.#supervisor.status,
@@ -119,6 +124,7 @@ export class Monitor {
       writes,
       ...(this.#survey && { logs: this.#survey }),
       sealingKey: this.#own.keys.sealingKey,
+      ...(progress && { progress }),
       ...(news && { inventory: this.#inventory?.value }),
     };
   }
