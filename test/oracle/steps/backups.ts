@@ -50,19 +50,14 @@ export const backups: Step[] = [
   ["member", "POST /instances", restore("{b1}", { volume: { size: 11 } })],
   ["member", "POST /instances", restore("{b1}", { datastore: { type: "nothing" } })],
 
-  // Removed, children first.
+  // Removed, children first: where they go with their parent, the reference's database stands in its own way, as it does in a reset that fails a backup.
   ...everyone(["other", "nobody", "expired"], ["DELETE /backups/{b1}"]),
   ...everyone(["member"], [`DELETE /backups/${unknown}`, "DELETE /backups/x"]),
   ["member", "DELETE /backups/{b4}"],
   ...everyone(["member", "admin"], ["GET /backups/{b4}", "DELETE /backups/{b4}"]),
-  ["member", "DELETE /backups/{b1}"],
+  ...everyone(["member"], ["DELETE /backups/{b3}", "DELETE /backups/{b2}", "DELETE /backups/{b1}"]),
   ...everyone(["member"], ["GET /backups", "GET /backups/{b1}", "GET /backups/{b2}", "GET /backups/{b3}"]),
   ["member", "GET /mgmt/quotas/{project_member}", undefined, { unordered: true }],
-
-  // A reset gives one up.
-  ["member", "POST /backups", backup({ name: "stuck" }), { ...hold, save: { b5: "backup.id" } }],
-  ["member", "POST /instances/{one}/action", { reset_status: { force_delete: true } }, hold],
-  ["member", "GET /backups/{b5}", undefined, hold],
 
   // Strategies.
   ...bodies("member", "POST /backup_strategies", [
