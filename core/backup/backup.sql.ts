@@ -1,7 +1,8 @@
 import { sql } from "drizzle-orm";
-import { bigint, boolean, index, integer, pgTable, primaryKey, text, uuid, type AnyPgColumn } from "drizzle-orm/pg-core";
+import { bigint, boolean, index, integer, jsonb, pgTable, primaryKey, text, uuid, type AnyPgColumn } from "drizzle-orm/pg-core";
 import { datastoreVersion } from "#core/datastore/datastore.sql";
 import { base, bytea, instant } from "#core/db/columns";
+import type { Archive } from "#core/guest/protocol";
 import { instance } from "#core/instance/instance.sql";
 
 /** Contract §2.6. Those of `running` show their instance as BACKUP. */
@@ -43,8 +44,6 @@ export const backup = pgTable(
     /** By the database's clock: a restore to a moment needs a backup that had ended by then. */
     stoppedAt: instant("stopped_at"),
     rootEnabled: boolean("root_enabled").notNull().default(false),
-    /** Its data key, wrapped by that of the project; null before anything was written, and once nothing is left. */
-    wrappedKey: bytea("wrapped_key"),
     /** Until when what a guest was granted may still write. */
     grantedUntil: instant("granted_until"),
     /** When its objects are to be removed, or looked for again; null = they stay, or none is left. */
@@ -71,6 +70,35 @@ export const backupStrategy = pgTable(
     container: text("container").notNull(),
   },
   (table) => [primaryKey({ columns: [table.projectId, table.instanceId] })],
+);
+
+/** Keys of what is stored, wrapped by that of the project: of a backup from the first grant to the last object, of an instance's WAL likewise. */
+export const dataKey = pgTable(
+  "data_key",
+  {
+    /** Of the backup, or of the instance whose WAL it is. */
+    id: uuid("id").primaryKey(),
+    projectId: text("project_id").notNull(),
+    wrapped: bytea("wrapped").notNull(),
+  },
+  (table) => [index("data_key_by_project").on(table.projectId, table.id)],
+);
+
+/** The WAL of an instance that is archived, for restores to a moment; it outlives the instance while there are backups of it. */
+export const walArchive = pgTable(
+  "wal_archive",
+  {
+    instanceId: uuid("instance_id")
+      .primaryKey()
+      .references(() => instance.id),
+    projectId: text("project_id").notNull(),
+    /** What the guest last said of it; null = nothing yet. */
+    reach: jsonb("reach").$type<Archive>(),
+    grantedUntil: instant("granted_until").notNull(),
+    /** When what no backup needs is removed next. */
+    pruneAt: instant("prune_at").notNull(),
+  },
+  (table) => [index("wal_archive_to_prune").on(table.pruneAt)],
 );
 
 /** What wraps a project's data keys; itself wrapped by a key that is derived from the root key. */

@@ -1,19 +1,16 @@
 import { and, asc, eq, lte, sql } from "drizzle-orm";
 import { backup } from "#core/backup/backup.sql";
-import { containerOf } from "#core/backup/place";
+import { forgetKey } from "#core/backup/keys";
+import { removeObjects } from "#core/backup/objects";
 import type { Row } from "#core/backup/row";
-import { deadline } from "#core/clock";
-import { ambient, now } from "#core/context";
+import { now } from "#core/context";
 import { read, transaction } from "#core/db/index";
 import type { ObjectStore } from "#core/driver/objectstore";
 import { describe } from "#core/error";
 import { log } from "#core/log";
 
-/** Backups that one sweep looks at, and objects that it removes of each: a larger one takes several. */
+/** Backups that one sweep looks at. */
 const MANY = 20;
-const OBJECTS = 2000;
-const PAGE = 500;
-const CALL_MS = 15_000;
 /** Looked at again after this long, when there is more to remove or the store was away. */
 const AGAIN_MS = 60_000;
 
@@ -36,7 +33,8 @@ async function clean(row: Row, objects: ObjectStore): Promise<boolean> {
   const taken = await transaction((tx) => tx.update(backup).set({ cleanAt: later }).where(asSeen).returning({ id: backup.id }));
   if (taken.length === 0) return false;
   try {
-    if (!(await emptied(row, objects))) return false;
+    const { projectId, container, prefix } = row;
+    if (!(await removeObjects(objects, { projectId, container, prefix }))) return false;
   } catch (error) {
     log.warn("backup not removed", { backup: row.id, error: describe(error) });
     if (row.deletedAt) await transaction((tx) => tx.update(backup).set({ state: "DELETE_FAILED" }).where(eq(backup.id, row.id)));
@@ -44,24 +42,9 @@ async function clean(row: Row, objects: ObjectStore): Promise<boolean> {
   }
   const until = row.grantedUntil;
   const over = until === null || until <= at;
-  await transaction((tx) =>
-    tx
-      .update(backup)
-      .set(over ? { cleanAt: null, wrappedKey: null } : { cleanAt: until })
-      .where(eq(backup.id, row.id)),
-  );
+  await transaction(async (tx) => {
+    await tx.update(backup).set({ cleanAt: over ? null : until }).where(eq(backup.id, row.id));
+    if (over) await forgetKey(row.id);
+  });
   return over;
-}
-
-/** Whether nothing is left below the prefix. */
-async function emptied({ projectId, container, prefix }: Row, objects: ObjectStore): Promise<boolean> {
-  const place = containerOf({ projectId, container });
-  const call = () => ({ signal: deadline(ambient().clock, CALL_MS) });
-  for (let removed = 0; removed < OBJECTS; ) {
-    const found = (await objects.list(place, { prefix: `${prefix}/`, limit: PAGE }, call())) ?? [];
-    if (found.length === 0) return true;
-    for (const { name } of found) await objects.remove(place, name, call());
-    removed += found.length;
-  }
-  return false;
 }

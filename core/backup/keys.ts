@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
-import { and, eq, isNotNull, isNull, lt } from "drizzle-orm";
-import { backup, projectKey } from "#core/backup/backup.sql";
+import { eq, lt } from "drizzle-orm";
+import { dataKey, projectKey } from "#core/backup/backup.sql";
 import { now } from "#core/context";
 import { inside, read, transaction } from "#core/db/index";
 import { AppError } from "#core/error";
@@ -14,7 +14,7 @@ import { createSeal, type Seal } from "#core/seal";
 
 const KEY_BYTES = 32;
 const ofProject = (projectId: string) => `project key\n${projectId}`;
-const ofBackup = (backupId: string) => `data key\n${backupId}`;
+const ofData = (id: string) => `data key\n${id}`;
 
 /** The project's key, made if there is none, held until the end of the open transaction: a rotation waits. */
 async function holdProjectKey(projectId: string, seal: Seal): Promise<Seal> {
@@ -29,22 +29,26 @@ async function holdProjectKey(projectId: string, seal: Seal): Promise<Seal> {
   return createSeal(seal.open(row.wrapped, ofProject(projectId)));
 }
 
-/** The data key of a backup; made when it is first asked for, if `make` says so. AppError `conflict` for one whose key is gone. */
-export async function dataKeyOf(backupId: string, seal: Seal, { make }: { make: boolean }): Promise<Buffer> {
+export interface Kept {
+  /** Of a backup, or of an instance for its WAL. */
+  id: string;
+  projectId: string;
+}
+
+/** The data key of what is stored; made when it is first asked for, if `make` says so. AppError `conflict` for one that is gone. */
+export async function dataKeyOf({ id, projectId }: Kept, seal: Seal, { make }: { make: boolean }): Promise<Buffer> {
   return transaction(async (tx) => {
-    const [seen] = await tx.select({ projectId: backup.projectId }).from(backup).where(eq(backup.id, backupId));
-    if (!seen) throw new Error(`there is no backup ${backupId}`);
     // The project's key first, as a rotation does.
-    const outer = await holdProjectKey(seen.projectId, seal);
-    if (make) {
-      const wrapped = outer.close(randomBytes(KEY_BYTES), ofBackup(backupId));
-      await tx.update(backup).set({ wrappedKey: wrapped }).where(and(eq(backup.id, backupId), isNull(backup.wrappedKey)));
-    }
-    const [row] = await tx.select({ wrapped: backup.wrappedKey }).from(backup).where(eq(backup.id, backupId));
-    if (!row?.wrapped) throw new AppError("conflict", `Backup ${backupId} has no key: nothing of it can be read.`, { reason: "backup.key", final: true });
-    return outer.open(row.wrapped, ofBackup(backupId));
+    const outer = await holdProjectKey(projectId, seal);
+    if (make) await tx.insert(dataKey).values({ id, projectId, wrapped: outer.close(randomBytes(KEY_BYTES), ofData(id)) }).onConflictDoNothing();
+    const [row] = await tx.select({ wrapped: dataKey.wrapped }).from(dataKey).where(eq(dataKey.id, id));
+    if (!row) throw new AppError("conflict", `There is no key for what is stored of ${id}: nothing of it can be read.`, { reason: "backup.key", final: true });
+    return outer.open(row.wrapped, ofData(id));
   });
 }
+
+/** What nothing is stored with any more can be read by nobody. In the open transaction. */
+export const forgetKey = (id: string) => inside().delete(dataKey).where(eq(dataKey.id, id));
 
 /** Gives a project another key and wraps its data keys with it. */
 export async function rotateProjectKey(projectId: string, seal: Seal): Promise<void> {
@@ -54,15 +58,9 @@ export async function rotateProjectKey(projectId: string, seal: Seal): Promise<v
     const before = createSeal(seal.open(row.wrapped, ofProject(projectId)));
     const key = randomBytes(KEY_BYTES);
     const after = createSeal(key);
-    const held = await tx
-      .select({ id: backup.id, wrapped: backup.wrappedKey })
-      .from(backup)
-      .where(and(eq(backup.projectId, projectId), isNotNull(backup.wrappedKey)))
-      .orderBy(backup.id)
-      .for("update");
+    const held = await tx.select().from(dataKey).where(eq(dataKey.projectId, projectId)).orderBy(dataKey.id).for("update");
     for (const { id, wrapped } of held) {
-      if (wrapped === null) continue;
-      await tx.update(backup).set({ wrappedKey: after.close(before.open(wrapped, ofBackup(id)), ofBackup(id)) }).where(eq(backup.id, id));
+      await tx.update(dataKey).set({ wrapped: after.close(before.open(wrapped, ofData(id)), ofData(id)) }).where(eq(dataKey.id, id));
     }
     await tx.update(projectKey).set({ wrapped: seal.close(key, ofProject(projectId)), madeAt: now() }).where(eq(projectKey.projectId, projectId));
   });

@@ -10,6 +10,9 @@ export const prefixOf = (backupId: string) => `backups/${backupId}`;
 export const manifestOf = (prefix: string) => `${prefix}/manifest`;
 export const containerOf = ({ projectId, container }: Pick<Place, "projectId" | "container">): Container => ({ projectId, name: container });
 
+/** Where the WAL of an instance is archived: below it the guest orders by server and timeline. */
+export const walPlace = ({ instanceId, projectId }: { instanceId: string; projectId: string }): Place => ({ projectId, container: "wal", prefix: instanceId });
+
 /** The object store of an installation, as the API knows it: `root` is what accounts' addresses begin with, `http://host/v1`. */
 export const locationOf = (root: string, { projectId, container, prefix }: Place) =>
   `${root}/AUTH_${projectId}/${encodeURIComponent(container)}/${manifestOf(prefix)}`;

@@ -1,10 +1,10 @@
 import { and, eq, isNull } from "drizzle-orm";
 import { backup } from "#core/backup/backup.sql";
+import { objectCall } from "#core/backup/objects";
 import { containerOf, manifestOf, placeAt } from "#core/backup/place";
 import { get, type Backup } from "#core/backup/row";
-import { deadline } from "#core/clock";
 import type { Config } from "#core/config";
-import { ambient, newId, now, user } from "#core/context";
+import { newId, now, user } from "#core/context";
 import { getManaged } from "#core/datastore/manage";
 import { read, transaction } from "#core/db/index";
 import type { ObjectStore } from "#core/driver/objectstore";
@@ -20,8 +20,6 @@ export interface Registration {
   sizeGb: number;
 }
 
-const CALL_MS = 15_000;
-
 /**
  * Registers what is stored already as a backup of its own, RESTORED at once (contract §6.12, `restore_from`); its objects
  * stay when it is deleted. They open with the key that they were made with, so they must be of a backup of the same project here.
@@ -33,7 +31,7 @@ export async function register(wish: Registration, store: { objects: ObjectStore
   const place = store && placeAt(store.root, wish.location);
   if (!store || !place) throw unreachable("it is no address of this installation's object store");
   if (place.projectId !== projectId) throw unreachable("it is in another project's account");
-  const found = await store.objects.head(containerOf(place), manifestOf(place.prefix), { signal: deadline(ambient().clock, CALL_MS) });
+  const found = await store.objects.head(containerOf(place), manifestOf(place.prefix), objectCall());
   if (!found) throw unreachable("nothing is stored there");
   const [source] = await read((tx) =>
     tx

@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
 import { and, eq } from "drizzle-orm";
 import { backup } from "#core/backup/backup.sql";
+import { baseOf, type Moment } from "#core/backup/moment";
+import { objectCall } from "#core/backup/objects";
 import { containerOf, manifestOf } from "#core/backup/place";
 import { get, restorable, type Row } from "#core/backup/row";
-import { ambient } from "#core/context";
-import { deadline } from "#core/clock";
 import { datastore, datastoreVersion } from "#core/datastore/datastore.sql";
 import { lineOf } from "#core/datastore/index";
 import { read } from "#core/db/index";
@@ -24,15 +24,14 @@ export interface Restoring {
   rootEnabled: boolean;
 }
 
-const CALL_MS = 15_000;
 const GB = 2 ** 30;
 
 /**
  * What a new instance restores when it is to begin with a backup. Judged in the order of contract §6.3: unknown 404, not
- * COMPLETED or RESTORED 409, larger than the volume 403, objects missing 404 or changed 409, of another datastore 400.
+ * COMPLETED or RESTORED 409 (a moment out of reach 400), larger than the volume 403, objects missing 404 or changed 409, of another datastore 400.
  */
-export async function restoring(wanted: string, target: Target, objects: ObjectStore | undefined): Promise<Restoring> {
-  const { backup: row } = await get(wanted);
+export async function restoring(wanted: string | Moment, target: Target, objects: ObjectStore | undefined): Promise<Restoring> {
+  const row = typeof wanted === "string" ? (await get(wanted)).backup : await baseOf(wanted);
   if (!restorable.includes(row.state)) {
     throw new AppError("conflict", `Backup ${row.id} cannot be restored: its status is ${row.state}.`, { reason: "backup.state", next: "Wait until it is COMPLETED, or choose another one." });
   }
@@ -43,7 +42,7 @@ export async function restoring(wanted: string, target: Target, objects: ObjectS
   const chain = await chainOf(row);
   for (const one of chain) await demandObjects(one, objects);
   await demandVersion(row, target);
-  return { restore: { chain }, rootEnabled: row.rootEnabled };
+  return { restore: { chain, ...(typeof wanted !== "string" && { until: { time: wanted.time.toISOString() } }) }, rootEnabled: row.rootEnabled };
 }
 
 /** A backup and all that it is a difference to, oldest first. */
@@ -64,7 +63,7 @@ const missing = (id: string) => notFound(`What is stored of backup ${id} cannot 
 /** 404 for a backup without its manifest, 409 for one whose manifest is another than when it was made. */
 async function demandObjects({ backupId, checksum, place }: StoredBackup, objects: ObjectStore | undefined): Promise<void> {
   if (!objects) throw missing(backupId);
-  const found = await objects.get(containerOf(place), manifestOf(place.prefix), { signal: deadline(ambient().clock, CALL_MS) });
+  const found = await objects.get(containerOf(place), manifestOf(place.prefix), objectCall());
   if (!found) throw missing(backupId);
   const hash = createHash("sha256");
   for await (const part of found.content) hash.update(part);

@@ -22,7 +22,7 @@ grant select, insert, update on instance, configuration, operation, outbox, gues
 grant select, delete on instance_module to coffer_app;
 grant select, insert, update, delete on backup_strategy to coffer_app;
 grant select, insert, update on datastore, datastore_version, datastore_parameter to coffer_app;
-grant select on operation_step, resource to coffer_app;
+grant select on operation_step, resource, wal_archive to coffer_app;
 grant select, delete on guest_doorbell to coffer_app;
 grant delete on guest_job to coffer_app;
 grant select, insert, delete on secret, secret_consumer to coffer_app;

@@ -1,5 +1,6 @@
 import { and, asc, eq, isNull, lt, or, sql } from "drizzle-orm";
 import { createHash, createPublicKey, timingSafeEqual, verify, type KeyObject } from "node:crypto";
+import { walArchive } from "#core/backup/backup.sql";
 import { now } from "#core/context";
 import { read, transaction } from "#core/db/index";
 import { AppError } from "#core/error";
@@ -185,6 +186,7 @@ export async function report(caller: Guest, { report: seen, results, protocol, s
       .update(guest)
       .set({ agentVersion: seen.agentVersion, protocol, ...(seen.inventory && { inventory: seen.inventory }), ...(seen.logs && { logs: seen.logs }), ...(seen.sealingKey !== undefined && { sealingKey: seen.sealingKey }) })
       .where(eq(guest.instanceId, caller.instanceId));
+    if (seen.archive) await tx.update(walArchive).set({ reach: seen.archive }).where(eq(walArchive.instanceId, caller.instanceId));
     if (seen.progress) await noteProgress(caller, seen.progress);
     for (const result of results) await settle(caller, result);
     return results.length > 0 || row.task !== "NONE";

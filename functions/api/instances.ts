@@ -13,12 +13,23 @@ import { checkCarried } from "#functions/api/carried";
 import { cidrs, databases, datastoreChoice, flavorRef, modules, nes, newChoice, nics, users, uuid, volume } from "#functions/api/fields";
 import { idMarker, limitOf } from "#functions/api/paging";
 import { parse } from "#functions/api/validation";
+import { windowView } from "#functions/api/views/backup";
 import { detailed, listed, shown } from "#functions/api/views/instance";
 import { operationView } from "#functions/api/views/operation";
 
 const localities = ["affinity", "anti-affinity", "soft-affinity", "soft-anti-affinity"] as const;
 
 const access = z.object({ is_public: z.boolean().optional(), allowed_cidrs: cidrs.optional() });
+
+/** Beyond Trove: a moment, of an instance or counted from a backup. Like all times of the wire it is UTC where it does not say otherwise. */
+const moment = z.iso.datetime({ offset: true, local: true }).transform((text) => new Date(/Z|[+-]\d\d:\d\d$/.test(text) ? text : `${text}Z`));
+const restorePoint = z.object({ backupRef: uuid.optional(), instance: uuid.optional(), targetTime: moment.optional() }).transform((point, context) => {
+  const { backupRef, instance, targetTime } = point;
+  if (targetTime && (backupRef ?? instance) !== undefined) return { time: targetTime, ...(instance !== undefined && { instanceId: instance }), ...(backupRef !== undefined && { backupId: backupRef }) };
+  if (backupRef !== undefined && instance === undefined) return backupRef;
+  context.addIssue({ code: "custom", message: "needs a backupRef, or an instance and a targetTime" });
+  return z.NEVER;
+});
 
 /** Contract §2.1. */
 const Create = z.object({
@@ -29,7 +40,7 @@ const Create = z.object({
     datastore: datastoreChoice.optional(),
     databases: databases.optional(),
     users: users.optional(),
-    restorePoint: z.object({ backupRef: uuid }).optional(),
+    restorePoint: restorePoint.optional(),
     replica_of: uuid.optional(),
     replica_count: z.int().min(1).max(3).optional(),
     configuration: nes.transform((idOrHref) => idOrHref.split("/").at(-1) ?? "").optional(),
@@ -87,9 +98,9 @@ const createInstance: Handler = async (call) => {
 };
 
 const restoreOf =
-  ({ backupRef }: NonNullable<Create["restorePoint"]>, { objects }: Call) =>
+  (point: NonNullable<Create["restorePoint"]>, { objects }: Call) =>
   (target: Parameters<typeof Backups.restoring>[1]) =>
-    Backups.restoring(backupRef, target, objects?.objects);
+    Backups.restoring(point, target, objects?.objects);
 
 export const newDatabase = (one: z.output<typeof databases>[number]): Instance.NewDatabase => ({
   name: one.name,
@@ -126,7 +137,11 @@ const page =
     return { instances: rows.map((row) => view(row, call)), ...call.links.next(next) };
   };
 
-const showInstance: Handler = async (call) => ({ instance: shown(await Instance.get(param(call, "id")), call) });
+const showInstance: Handler = async (call) => {
+  const id = param(call, "id");
+  const [detail, window] = await Instance.getWith(id, Backups.windowOf);
+  return { instance: { ...shown(detail, call), ...(window && { point_in_time: windowView(window) }) } };
+};
 
 const deleteInstance: Handler = async (call) => {
   const removed = await Instance.remove(param(call, "id"));

@@ -2,6 +2,7 @@ import { and, eq, inArray, isNull, lt, ne, notExists, sql } from "drizzle-orm";
 import { system } from "#core/actor";
 import { cleanBackups } from "#core/backup/clean";
 import { rotateDue } from "#core/backup/keys";
+import { pruneArchives } from "#core/backup/prune";
 import { systemClock, type Clock } from "#core/clock";
 import { enter, now } from "#core/context";
 import { read, transaction, type Database } from "#core/db/index";
@@ -55,6 +56,9 @@ export const createSweep =
       await part("condemned", () => removeCondemned(workshop));
       await part("backups", async () => {
         if (workshop.objects) await cleanBackups(workshop.objects);
+      });
+      await part("archives", async () => {
+        if (workshop.objects) await pruneArchives(workshop.objects);
       });
       await part("keys", () => rotateDue(createSeal(sealKey(workshop.rootKey))));
       await part("doorbells", expire);

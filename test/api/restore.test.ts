@@ -120,3 +120,26 @@ test("what is stored is registered by its address, RESTORED at once, restored li
   expect((await api.ask("member", `DELETE /backups/${again}`)).status).toBe(202);
   expect((await api.db.owner`select clean_at from backup where id = ${again}`)[0]).toEqual({ clean_at: null });
 });
+
+test("a moment is asked for by instance or backup; half of it is refused, and the window is shown on the instance", async () => {
+  const instance = await api.active();
+  expect((await api.ask("member", `GET /instances/${instance}`)).json.instance).not.toHaveProperty("point_in_time");
+  const id = await made(instance);
+  const stopped = new Date("2026-01-01T10:00:00Z");
+  await api.db.owner`update backup set stopped_at = ${stopped}, system_identifier = '7' where id = ${id}`;
+  const reach = { systemIdentifier: "7", timeline: 1, earliest: "2026-01-01T09:00:00Z", latest: "2026-01-01T11:00:00Z", gaps: [], pendingBytes: 3 };
+  await api.db.owner`insert into wal_archive (instance_id, project_id, granted_until, prune_at, reach) values (${instance}, 'p1', now(), now(), ${api.db.owner.json(reach)})`;
+  expect((await api.ask("member", `GET /instances/${instance}`)).json.instance.point_in_time).toEqual({ earliest: "2026-01-01T10:00:00", latest: "2026-01-01T11:00:00", gaps: [], pending_bytes: 3 });
+  const ask = (restorePoint: object, person: Person = "member") => api.ask(person, "POST /instances", api.wish({ restorePoint }));
+  for (const targetTime of ["2026-01-01T10:30:00", "2026-01-01T10:30:00Z", "2026-01-01T11:30:00+01:00"]) {
+    const reply = await ask({ instance, targetTime });
+    expect(reply.status, reply.text).toBe(200);
+    const [job] = await api.jobs(reply.json.instance.id);
+    expect((job?.spec as { restore: object }).restore).toMatchObject({ chain: [{ backupId: id }], until: { time: "2026-01-01T10:30:00.000Z" } });
+  }
+  expect((await ask({ backupRef: id, targetTime: "2026-01-01T10:30:00Z" })).status).toBe(200);
+  await refused(ask({ instance, targetTime: "2026-01-01T11:00:01Z" }), 400, /reaches to 2026-01-01T11:00:00Z/);
+  await refused(ask({ instance, targetTime: "2026-01-01T09:30:00Z" }), 400, /first backup ended at 2026-01-01T10:00:00/);
+  await refused(ask({ instance, targetTime: "2026-01-01T10:30:00Z" }, "other"), 404, /Instance/);
+  for (const wrong of [{}, { instance }, { targetTime: "2026-01-01T10:30:00Z" }, { instance, targetTime: "soon" }, { backupRef: id, instance }]) expect((await ask(wrong)).status, JSON.stringify(wrong)).toBe(400);
+});

@@ -42,6 +42,7 @@ const detailed = (reader: Reader) => ({
 const shown = (reader: Reader) => ({
   ...detailed(reader),
   locality: z.string().optional(),
+  point_in_time: z.strictObject({ earliest: time.nullable(), latest: time.nullable(), gaps: z.array(z.strictObject({ from: time, to: time })), pending_bytes: count, error: z.string().optional() }).optional(),
   volume: z.strictObject({ size: count, used: z.number().optional(), used_percent: z.number().optional() }),
 });
 const server = { id: z.string(), name: z.string(), status: z.string(), tenant_id: z.string(), host: z.string().nullable() };

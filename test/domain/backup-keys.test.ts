@@ -12,7 +12,7 @@ beforeEach(async () => {
 });
 afterEach(() => world.close());
 
-const keyOf = (id: string, seal = testSeal, make = false) => world.asSystem(() => dataKeyOf(id, seal, { make }));
+const keyOf = (id: string, seal = testSeal, make = false) => world.asSystem(() => dataKeyOf({ id, projectId: "p1" }, seal, { make }));
 
 /** Two backups of one project, with their data keys. */
 async function twoKeys() {
@@ -26,7 +26,7 @@ async function twoKeys() {
   const keys = await Promise.all(ids.map((id) => keyOf(id, testSeal, true)));
   return { ids, keys };
 }
-const wrapped = () => world.db.owner`select wrapped_key from backup order by id`;
+const wrapped = () => world.db.owner`select wrapped from data_key order by id`;
 const outer = () => world.db.owner`select wrapped, made_at from project_key`;
 
 test("every backup has a data key of its own, made once, also when it is asked for at once", async () => {
@@ -42,14 +42,14 @@ test("a rotation of the project's key wraps every data key anew and changes none
   const before = [await wrapped(), await outer()];
   await world.asSystem(() => rotateProjectKey("p1", testSeal));
   const after = [await wrapped(), await outer()];
-  expect(after[0]?.some((row, at) => (row.wrapped_key as Buffer).equals(before[0]?.[at]?.wrapped_key as Buffer))).toBe(false);
+  expect(after[0]?.some((row, at) => (row.wrapped as Buffer).equals(before[0]?.[at]?.wrapped as Buffer))).toBe(false);
   expect((after[1]?.[0]?.wrapped as Buffer).equals(before[1]?.[0]?.wrapped as Buffer)).toBe(false);
   expect(await Promise.all(ids.map((id) => keyOf(id)))).toEqual(keys);
 });
 
 test("keys that are made while the project's is rotated are wrapped with the new one", async () => {
   const { ids, keys } = await twoKeys();
-  await world.db.owner`update backup set wrapped_key = null where id = ${ids[1] ?? ""}`;
+  await world.db.owner`delete from data_key where id = ${ids[1] ?? ""}`;
   const [made] = await Promise.all([keyOf(ids[1] ?? "", testSeal, true), ...Array.from({ length: 3 }, () => world.asSystem(() => rotateProjectKey("p1", testSeal)))]);
   expect(await Promise.all(ids.map((id) => keyOf(id)))).toEqual([keys[0], made]);
 });
@@ -70,16 +70,15 @@ test("another root key opens nothing", async () => {
 
 test("a wrapped key that was moved to another row opens nothing", async () => {
   const { ids } = await twoKeys();
-  await world.db.owner`update backup set wrapped_key = (select wrapped_key from backup where id = ${ids[0] ?? ""}) where id = ${ids[1] ?? ""}`;
+  await world.db.owner`update data_key set wrapped = (select wrapped from data_key where id = ${ids[0] ?? ""}) where id = ${ids[1] ?? ""}`;
   await expect(keyOf(ids[1] ?? "")).rejects.toThrow(/cannot be opened/);
   await world.db.owner`insert into project_key (project_id, wrapped, made_at) select 'p2', wrapped, made_at from project_key`;
-  await world.db.owner`update backup set project_id = 'p2' where id = ${ids[0] ?? ""}`;
-  await expect(keyOf(ids[0] ?? "")).rejects.toThrow(/cannot be opened/);
+  await expect(world.asSystem(() => dataKeyOf({ id: ids[0] ?? "", projectId: "p2" }, testSeal, { make: false }))).rejects.toThrow(/cannot be opened/);
 });
 
 test("a backup without a key says so, and none is made for who only reads", async () => {
   const { ids } = await twoKeys();
-  await world.db.owner`update backup set wrapped_key = null where id = ${ids[0] ?? ""}`;
-  await expect(keyOf(ids[0] ?? "")).rejects.toThrow(/has no key/);
-  await expect(keyOf(randomUUID())).rejects.toThrow(/no backup/);
+  await world.db.owner`delete from data_key where id = ${ids[0] ?? ""}`;
+  await expect(keyOf(ids[0] ?? "")).rejects.toThrow(/no key/);
+  await expect(keyOf(randomUUID())).rejects.toThrow(/no key/);
 });

@@ -72,7 +72,7 @@ test("strategies choose the container of what is backed up from then on", async 
   expect(await json<Row[]>("database backup strategy list")).toMatchObject([{ "Swift Container": "nightly" }]);
 });
 
-test("a backup under writes is completed, listed and shown, with the instance in BACKUP meanwhile and ACTIVE after it", async () => {
+test("a backup under writes is completed, listed and shown, and its instance serves on", async () => {
   const busy = psql(pg1, "do $$ begin for i in 50001..52000 loop insert into words values (i, md5(i::text)); commit; end loop; end $$");
   const created = await json<Row>("database backup create full --instance pg1 --description of-the-day");
   expect(created).toMatchObject({ name: "full", status: "NEW", description: "of-the-day", parent_id: null, size: null });

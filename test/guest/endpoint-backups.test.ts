@@ -69,7 +69,7 @@ test("a queued backup is granted its own place to write, for hours, with a key t
   const [row] = await world.backups();
   expect(row?.granted_until).toEqual(new Date(until + 60_000));
   // In the state database nothing of it can be read.
-  expect(JSON.stringify(await world.db.owner`select * from backup where instance_id = ${id}`)).not.toContain(key);
+  expect(JSON.stringify([await world.db.owner`select * from backup where instance_id = ${id}`, await world.db.owner`select encode(wrapped, 'hex') from data_key`])).not.toContain(key);
 });
 
 test("an increment is granted its parent's place as well, to read, with the parent's key", async () => {
@@ -116,7 +116,8 @@ test("an agent that told no key for secrets is granted nothing, and no key is ma
   const { job } = await asked();
   await world.db.owner`update guest set sealing_key = null where instance_id = ${id}`;
   expect((await grant({ jobId: job })).status).toBe(409);
-  expect(await world.backups()).toMatchObject([{ wrapped_key: null, granted_until: null }]);
+  expect(await world.backups()).toMatchObject([{ granted_until: null }]);
+  expect(await world.db.owner`select 1 from data_key`).toEqual([]);
 });
 
 test("a backup that is given up while its guest is at it is granted no longer", async () => {
@@ -126,4 +127,25 @@ test("a backup that is given up while its guest is at it is granted no longer", 
   await world.db.owner`update backup set created_at = created_at - interval '4 days'`;
   await world.as(world.tenant, () => remove(backup.id));
   expect((await grant({ jobId: job })).status).toBe(409);
+});
+
+test("a guest is granted the archive of its own WAL, and a restore to a moment that of the instance the backup is of, to read", async () => {
+  const { asked, grant, places, open, done, id, world, ...at } = await served();
+  const reply = await grant({ archive: true });
+  expect(reply.status).toBe(200);
+  const [own] = GrantReply.parse(reply.body).places;
+  const place = { projectId: "p1", container: "wal", prefix: id };
+  expect(own).toMatchObject({ backupId: "wal", place, methods: ["GET", "HEAD", "PUT"] });
+  const first = await asked();
+  await places(first.job);
+  await done(first.job);
+  const restore = { chain: [{ backupId: first.backup.id, checksum: "a".repeat(64), place: { projectId: "p1", container: "database_backups", prefix: `backups/${first.backup.id}` } }] };
+  const spec = { memoryMb: 512, volumeGb: 1, cidrs: null, databases: [], users: [] };
+  const job = await at.job(id, "prepare", { ...spec, restore: { ...restore, until: { time: "2026-01-01T00:00:00Z" } } });
+  const given = await places(job);
+  expect(given.map(({ backupId, place: there, methods }) => [backupId, there.prefix, methods])).toEqual([
+    [first.backup.id, `backups/${first.backup.id}`, ["GET", "HEAD"]],
+    ["wal", id, ["GET", "HEAD"]],
+  ]);
+  expect(given[1] && open(given[1])).toBe(own && open(own));
 });

@@ -26,6 +26,15 @@ export function backupView({ backup, datastore, version }: Backups.Backup, { obj
   };
 }
 
+/** Beyond Trove: from when to when an instance can be restored to any second, but for the gaps. */
+export const windowView = ({ earliest, latest, gaps, pendingBytes, error }: Backups.Window) => ({
+  earliest: earliest ? stamp(earliest) : null,
+  latest: latest ? stamp(latest) : null,
+  gaps: gaps.map(({ from, to }) => ({ from: stamp(from), to: stamp(to) })),
+  pending_bytes: pendingBytes,
+  ...(error !== undefined && { error }),
+});
+
 export const strategyView = ({ projectId, instanceId, container }: Backups.Strategy) => ({
   project_id: projectId,
   instance_id: instanceId,
