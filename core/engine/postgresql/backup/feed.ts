@@ -6,7 +6,8 @@ import type { LogArchive } from "#core/engine/physical";
 import { asRoot } from "#core/engine/postgresql/cluster";
 import { readable } from "#core/engine/postgresql/configuration";
 import { place } from "#core/engine/postgresql/files";
-import type { Segments } from "#core/engine/postgresql/backup/wal";
+import { parseSegment, segmentName } from "#core/engine/postgresql/backup/wal";
+import { word } from "#core/engine/postgresql/shell";
 import type { Layout } from "#core/engine/postgresql/volume";
 
 const lookEveryMs = 20;
@@ -17,7 +18,7 @@ const ahead = 3;
  * $1: name, $2: where to. Asks by an empty file in `want`, and waits for `have/<name>`, or for word that there is none. Status 126 ends the
  * recovery: whatever is not known to be absent must not be taken for the end of the archive.
  */
-const script = (feed: string) => `feed='${feed.replaceAll("'", "'\\''")}'
+const script = (feed: string) => `feed=${word(feed)}
 : > "$feed/want/$1" || exit 126
 tries=0
 while [ $tries -lt 30000 ]; do
@@ -35,7 +36,6 @@ export class Feed {
   readonly #files: Layout;
   readonly #machine: Machine;
   readonly #archive: LogArchive;
-  readonly #segments: Segments;
   readonly #clock: Clock;
   readonly #ending = new AbortController();
   #running: Promise<void> = Promise.resolve();
@@ -43,11 +43,10 @@ export class Feed {
   /** The last segment that the archive did not have. */
   #end: string | undefined;
 
-  constructor(machine: Machine, files: Layout, archive: LogArchive, segments: Segments, clock: Clock) {
+  constructor(machine: Machine, files: Layout, archive: LogArchive, clock: Clock) {
     this.#machine = machine;
     this.#files = files;
     this.#archive = archive;
-    this.#segments = segments;
     this.#clock = clock;
   }
 
@@ -108,11 +107,11 @@ export class Feed {
 
   /** Names of the segments behind this one; those before it are taken away. */
   async #next(name: string): Promise<string[]> {
-    const at = this.#segments.parse(name);
+    const at = parseSegment(name);
     if (!at) return [];
     const have = join(this.#files.feed, "have");
     for (const other of await readdir(have)) if (/^[0-9A-F]{24}$/.test(other) && other < name) await rm(join(have, other));
-    return Array.from({ length: ahead }, (_, index) => this.#segments.name(at.timeline, at.number + BigInt(index + 1)));
+    return Array.from({ length: ahead }, (_, index) => segmentName(at.timeline, at.number + BigInt(index + 1)));
   }
 
   /** Whether the archive has it. */
@@ -122,7 +121,7 @@ export class Feed {
     if (there.includes(name)) return true;
     const content = await this.#archive.piece(name);
     if (content === undefined) {
-      if (this.#segments.parse(name)) this.#end = name;
+      if (parseSegment(name)) this.#end = name;
       await writeFile(`${path}.absent`, "");
       return false;
     }

@@ -1,20 +1,19 @@
 import { readFile } from "node:fs/promises";
-import { join } from "node:path";
 import type { Clock } from "#core/clock";
 import type { Machine } from "#core/engine/engine";
 import type { RestoreOrder } from "#core/engine/physical";
 import { AppError } from "#core/error";
 import { scramVerifier } from "#core/guest/scram";
 import { Feed } from "#core/engine/postgresql/backup/feed";
-import { command, placeSpool } from "#core/engine/postgresql/backup/spool";
-import { Segments } from "#core/engine/postgresql/backup/wal";
+import { placeSpool } from "#core/engine/postgresql/backup/spool";
 import { asRoot, privateDirectory, spawnServer, stopServer } from "#core/engine/postgresql/cluster";
 import { readable } from "#core/engine/postgresql/configuration";
 import type { Connections } from "#core/engine/postgresql/connections";
-import { glance, place } from "#core/engine/postgresql/files";
+import { place } from "#core/engine/postgresql/files";
 import { lastFailure, logSize } from "#core/engine/postgresql/log";
 import { literal, superuser } from "#core/engine/postgresql/names";
 import { eventually, isReady, isServer } from "#core/engine/postgresql/process";
+import { command } from "#core/engine/postgresql/shell";
 import { overridesText, settingsText } from "#core/engine/postgresql/settings";
 import type { Layout } from "#core/engine/postgresql/volume";
 
@@ -49,11 +48,11 @@ export async function recover(at: Place, order: RestoreOrder): Promise<void> {
 
 async function replayUntil(at: Place, order: RestoreOrder, { time, log: archive }: NonNullable<RestoreOrder["until"]>): Promise<void> {
   const { machine, files, clock } = at;
-  const feed = new Feed(machine, files, archive, await segmentsOf(files), clock);
+  const feed = new Feed(machine, files, archive, clock);
   const restoring = { restore_command: command(files.restoreScript, "%f", "%p"), recovery_target_timeline: "latest" };
   await feed.start();
   try {
-    await replay(at, order, { ...restoring, recovery_target_time: time }).catch(async (error: unknown) => {
+    await replay(at, order, { ...restoring, recovery_target_time: numeric(time) }).catch(async (error: unknown) => {
       if (!(error instanceof AppError) || !error.message.includes(endedBefore) || feed.end === undefined) throw error;
       if (await archive.follows(feed.end)) {
         throw new AppError("instanceFault", `The archive lacks WAL segment ${feed.end}: ${time} cannot be reached.`, { reason: "archive.gap", next: "Restore to an earlier time, or from a later backup.", final: true, cause: error });
@@ -66,12 +65,8 @@ async function replayUntil(at: Place, order: RestoreOrder, { time, log: archive 
   }
 }
 
-/** In the head of every segment (XLogLongPageHeaderData, xlp_seg_size). */
-async function segmentsOf({ pgdata }: Layout): Promise<Segments> {
-  const control = await glance(join(pgdata, "global", "pg_control"), 8192);
-  if (!control) throw new AppError("instanceFault", "The restored data has no pg_control.", { reason: "archive.damaged", final: true });
-  return new Segments(16 * 1024 * 1024);
-}
+/** When settings are read, PostgreSQL knows no names of time zones yet, and not `Z` either. */
+const numeric = (time: string) => new Date(time).toISOString().replace("T", " ").replace("Z", "+00");
 
 async function replay({ machine, files, connections, clock }: Place, { settings }: RestoreOrder, recovery: Record<string, string>): Promise<void> {
   const lines = Object.entries({ ...quiet, ...recovery }).map(([name, value]) => `${name} = ${literal(value)}`);

@@ -7,6 +7,7 @@ import { codeOf } from "#core/error";
 import { asRoot } from "#core/engine/postgresql/cluster";
 import { readable } from "#core/engine/postgresql/configuration";
 import { glance, placeIfNew } from "#core/engine/postgresql/files";
+import { word } from "#core/engine/postgresql/shell";
 import type { Layout } from "#core/engine/postgresql/volume";
 
 /*
@@ -20,11 +21,6 @@ const pieceName = /^[0-9A-F]{8}(\.history|[0-9A-F]{16}(\.[0-9A-F]{8}\.backup|\.p
 
 /** kB on disk at most, but for one segment: a tenth of the volume. Pages of zeros, with which an idle server fills its segments, take none. */
 export const spoolKb = ({ volumeGb }: Pick<Settings, "volumeGb">) => Math.min(Math.max(Math.round((volumeGb * 1024 * 1024) / 10), 64 * 1024), 16 * 1024 * 1024);
-
-/** A word of a shell's. */
-const word = (text: string) => `'${text.replaceAll("'", "'\\''")}'`;
-/** A command that PostgreSQL runs: `%` is its own. */
-export const command = (script: string, ...args: string[]) => `/bin/sh ${word(script).replaceAll("%", "%%")} ${args.join(" ")}`;
 
 /** $1: path, $2: name. Exits 0 when the segment waits in the spool, or is given up because that is full. */
 const script = (spool: string, mostKb: number) => `set -e
