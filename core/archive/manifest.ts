@@ -51,7 +51,7 @@ export type Head = z.infer<typeof Head>;
 /** Bytes of a file's content in the parts. */
 export const contentBytes = ({ size, pages }: File, pageBytes: number) => (pages ? pages.reduce((sum, [, pages]) => sum + pages, 0) * pageBytes : size);
 
-export const manifestText = (head: Head, files: Buffer[]): Buffer => Buffer.concat([Buffer.from(`${JSON.stringify(head)}\n`), ...files]);
+export const manifestText = (head: Head, files: Buffer[]): Buffer[] => [Buffer.from(`${JSON.stringify(head)}\n`), ...files];
 export const fileLine = (file: File): Buffer => Buffer.from(`${JSON.stringify(file)}\n`);
 
 /** AppError `archive.damaged` for what is no manifest of this form. */

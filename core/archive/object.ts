@@ -1,6 +1,7 @@
 import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from "node:crypto";
+import { pipeline } from "node:stream/promises";
 import { promisify } from "node:util";
-import { deflateRaw, inflateRaw } from "node:zlib";
+import { createDeflateRaw, inflateRaw } from "node:zlib";
 import { AppError } from "#core/error";
 import type { Place } from "#core/guest/protocol";
 
@@ -88,14 +89,15 @@ export class Sealer {
   }
 }
 
-const deflate = promisify(deflateRaw);
 const inflate = promisify(inflateRaw);
 
-/** A whole object as it is stored, deflated first. */
-export async function sealed(dataKey: Buffer, about: About, content: Uint8Array): Promise<Buffer> {
+/** A whole object as it is stored, deflated first; its content is never in memory as a whole. */
+export async function sealed(dataKey: Buffer, about: About, content: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<Buffer> {
   const parts: Buffer[] = [];
   const sealer = new Sealer(dataKey, about, (bytes) => parts.push(bytes), DEFLATED);
-  sealer.add(await deflate(content, { level: 1 }));
+  await pipeline(content, createDeflateRaw({ level: 1, chunkSize: CHUNK_BYTES }), async (deflated: AsyncIterable<Buffer>) => {
+    for await (const piece of deflated) sealer.add(piece);
+  });
   sealer.end();
   return Buffer.concat(parts);
 }

@@ -65,6 +65,28 @@ export interface RestoreOrder {
 export interface LogArchive {
   /** Undefined = there is none of this name. */
   piece(name: string): Promise<Buffer | undefined>;
+  /** Whether it has a piece of the same timeline behind this one. */
+  follows(name: string): Promise<boolean>;
+}
+
+/** A piece of the log that was finished, and waits on the volume to be archived. */
+export interface Piece {
+  name: string;
+  size: number;
+  /** It takes on the volume. */
+  bytes: number;
+}
+
+/** Where the log ends now. */
+export interface Position {
+  systemIdentifier: string;
+  timeline: number;
+  /** ISO 8601, by the server's clock. */
+  at: string;
+  /** Bytes from the beginning of all log. */
+  lsn: bigint;
+  /** The next transaction's number, where none that writes is open; undefined where one is. */
+  quiet: string | undefined;
 }
 
 /**
@@ -79,4 +101,17 @@ export interface Physical {
    * when it ends, and belongs to this agent; users and data are as they were. Restored already = success.
    */
   restore(order: RestoreOrder): Promise<void>;
+  /** Of the log, in order. */
+  pieces(): Promise<Piece[]>;
+  content(piece: Piece): AsyncIterable<Buffer>;
+  /** One that is archived, or is not to be. */
+  release(piece: Piece): Promise<void>;
+  /** Whether pieces were given up for want of room since the last `forget`. */
+  lost(): Promise<boolean>;
+  forget(): Promise<void>;
+  position(): Promise<Position>;
+  /** Ends the present piece. */
+  turn(): Promise<void>;
+  /** The stretch of log that a piece holds, in bytes from the beginning; undefined for one that holds none. */
+  stretch(name: string): { timeline: number; from: bigint; to: bigint } | undefined;
 }

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from "vitest";
-import { restoreFrom, take } from "#test/support/archive";
+import { restoreFrom, take, type Taken } from "#test/support/archive";
 import { engineRig, settings, startedEngine, type Rig } from "#test/support/engine";
 import { until } from "#test/support/cluster";
 import { startWriter, stateAfter, type Recorder } from "#test/support/writer";
@@ -56,5 +56,50 @@ for (const major of ["16", "17", "18"]) {
       await other.user("eve", "e", ["app"]);
       expect(await other.connect("eve", "e", "app")`select 1 as n`).toEqual([{ n: 1 }]);
     }, 90_000);
+
+    test("increments hold what changed, and a chain of them restores each of its points", async () => {
+      const { rig, writer } = await serving(major);
+      const sql = rig.connect("ann", "a", "app");
+      const points: { chain: Taken[]; before: number; after: number; dropped: boolean }[] = [];
+      const point = async (chain: Taken[], dropped: boolean) => {
+        const before = writer.acknowledged;
+        const taken = await take(rig.engine, chain.at(-1));
+        points.push({ chain: [...chain, taken], before, after: writer.begun, dropped });
+        return [...chain, taken];
+      };
+      let chain = await point([], false);
+      await sql`create table gone as select generate_series(1, 2000) as n`;
+      // All kinds of change that leave traces of their own: new relations, rewritten ones, cut ones, other forks, another database.
+      await sql`create index on filler using hash (n)`;
+      await sql`create index on filler using brin (n)`;
+      await sql`create table places as select point(n, n) as p from filler`;
+      await sql`create index on places using gist (p)`;
+      await sql`vacuum (freeze) filler`;
+      chain = await point(chain, false);
+      await sql`drop table gone`;
+      await sql`delete from places where p[0] > 10000`;
+      await sql`vacuum places`;
+      await rig.engine.createDatabases({ databases: [{ name: "late" }] });
+      await sql`update filler set n = n where n % 1000 = 0`;
+      chain = await point(chain, true);
+      await writer.stop();
+      expect(chain.map(({ facts }) => facts.incremental)).toEqual([false, true, true]);
+      const [full, , last] = chain;
+      expect(last!.bytes).toBeLessThan(full!.bytes);
+      for (const { chain, before, after, dropped } of points.slice(1)) {
+        const other = await kept(engineRig(major));
+        await restoreFrom(other.engine, chain, { ...settings, volumeGb: 2 });
+        await holds(other, writer, before, after);
+        await other.inside("app", async (inside) => {
+          expect(await inside`select to_regclass('ann.gone') is null and to_regclass('public.gone') is null as dropped`).toEqual([{ dropped }]);
+          // Reads every page of every index and table.
+          await inside.unsafe("create extension if not exists amcheck");
+          await inside`select bt_index_check(c.oid, true) from pg_class c join pg_am a on a.oid = c.relam where a.amname = 'btree' and c.relkind = 'i' and c.relpersistence = 'p'`;
+          await inside.unsafe("set enable_seqscan = off; set enable_bitmapscan = off");
+          expect(await inside`select count(*)::int as n from places where p <@ box '((0,0),(1e9,1e9))'`).toEqual([{ n: dropped ? 10_000 : 30_000 }]);
+          expect(await inside`select count(*)::int as n from filler where n = 777`).toEqual([{ n: 1 }]);
+        });
+      }
+    }, 180_000);
   });
 }

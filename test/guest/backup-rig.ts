@@ -13,7 +13,7 @@ import { issue, type Authority } from "#core/pki";
 import { createGuestObjects } from "#functions/guest/objects";
 import { listen } from "#functions/node/listen";
 import { Plane } from "#test/guest/agent-plane";
-import { scratch, until } from "#test/guest/agent-rig";
+import { fastClock, scratch, until } from "#test/guest/agent-rig";
 import { engineRig } from "#test/support/engine";
 
 const installation = "test";
@@ -62,8 +62,9 @@ const backupPlace = (backupId: string): Place => ({ projectId: "p", container: "
 const walPlace = (instanceId: string): Place => ({ projectId: "p", container: "wal", prefix: instanceId });
 
 /** An agent with a real server, a scripted control plane, and a real store. `walOf`: whose WAL a restore may read. */
-export async function station(store: Store, { major = "17", walOf, archive = false }: { major?: string; walOf?: string; archive?: boolean } = {}) {
+export async function station(store: Store, { major = "17", walOf, archive = false, speed = 1 }: { major?: string; walOf?: string; archive?: boolean; speed?: number } = {}) {
   const plane = await Plane.start();
+  plane.speed = speed;
   const engine = await engineRig(major);
   const url = await store.serve(plane.authority);
   plane.grant = (request: GrantRequest) => {
@@ -77,8 +78,9 @@ export async function station(store: Store, { major = "17", walOf, archive = fal
     const { chain = [] } = (spec as JobSpec<"prepare">).restore ?? {};
     return { installation, places: [...chain.map(({ backupId, place }) => give(backupId, place, ["GET", "HEAD"])), ...(walOf === undefined ? [] : [give("wal", walPlace(walOf), ["GET", "HEAD"])])] };
   };
+  const clock = speed === 1 ? systemClock : fastClock(speed);
   const stateDirectory = join(await scratch(), "state");
-  let agent = await Agent.open({ boot: plane.boot, stateDirectory, engine: engine.engine, version: "test" });
+  let agent = await Agent.open({ boot: plane.boot, stateDirectory, engine: engine.engine, version: "test", clock });
   let running = agent.run();
   onTestFinished(async () => {
     await agent.leave();
@@ -108,11 +110,12 @@ export async function station(store: Store, { major = "17", walOf, archive = fal
       const result = done.result as unknown as BackupResult;
       return { result, stored: { backupId: order.backupId, checksum: result.checksum, place: order.place } };
     },
+    archive: () => plane.syncs.at(-1)?.report.archive,
     /** Another agent in place of this one. */
     async replace() {
       await agent.leave();
       await running;
-      agent = await Agent.open({ boot: plane.boot, stateDirectory, engine: engine.again(), version: "test" });
+      agent = await Agent.open({ boot: plane.boot, stateDirectory, engine: engine.again(), version: "test", clock });
       running = agent.run();
     },
   };

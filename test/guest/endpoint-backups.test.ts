@@ -130,7 +130,7 @@ test("a backup that is given up while its guest is at it is granted no longer", 
 });
 
 test("a guest is granted the archive of its own WAL, and a restore to a moment that of the instance the backup is of, to read", async () => {
-  const { asked, grant, places, open, done, id, world, ...at } = await served();
+  const { asked, grant, places, open, done, id, ...at } = await served();
   const reply = await grant({ archive: true });
   expect(reply.status).toBe(200);
   const [own] = GrantReply.parse(reply.body).places;

@@ -31,6 +31,12 @@ export const layout = (volume: string) => ({
   pair: join(volume, "conf", "server.pem"),
   /** Of the CAs whose clients are let in. */
   clientCa: join(volume, "conf", "client-ca.pem"),
+  /** WAL that waits to be archived; the server's. */
+  spool: join(volume, "wal"),
+  archiveScript: join(volume, "conf", "archive.sh"),
+  /** Archived WAL for a server that replays. */
+  feed: join(volume, "feed"),
+  restoreScript: join(volume, "conf", "restore.sh"),
   reserve: join(volume, "reserve"),
   logs: join(volume, "log"),
   log: join(volume, "log", "postgresql.log"),

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { systemClock, type Clock } from "#core/clock";
 import type { Engine, LogFile } from "#core/engine/engine";
 import { AppError, describe } from "#core/error";
+import { Archiver } from "#core/guest/agent/archiver";
 import { bounded } from "#core/guest/agent/bounded";
 import { JsonFile } from "#core/guest/agent/file";
 import { Certificates } from "#core/guest/agent/certificates";
@@ -20,6 +21,7 @@ import { Sequence } from "#core/guest/agent/sequence";
 import { Supervisor } from "#core/guest/agent/supervisor";
 import { Sync } from "#core/guest/agent/sync";
 import { Transfers } from "#core/guest/agent/transfers";
+import { Window, WindowFile, type Kept as WindowKept } from "#core/guest/agent/window";
 import type { Boot } from "#core/guest/protocol";
 import { systemRandom, type Random } from "#core/id";
 import { log } from "#core/log";
@@ -56,6 +58,7 @@ export class Agent {
   readonly #link: Link;
   readonly #supervisor: Supervisor;
   readonly #transfers = new Transfers();
+  readonly #archiver: Archiver;
   readonly #monitor: Monitor;
   readonly #runner: Runner;
   readonly #sync: Sync;
@@ -63,7 +66,7 @@ export class Agent {
   readonly #ending = new AbortController();
   #running: Promise<"refused" | "stopped"> | undefined;
 
-  private constructor(options: Opened, unlock: () => Promise<void>, keys: Keys, sequence: Sequence, journal: Journal, settings: JsonFile<Kept | null>, noted: JsonFile<LogsKept>, certificates: Certificates) {
+  private constructor(options: Opened, unlock: () => Promise<void>, keys: Keys, sequence: Sequence, journal: Journal, settings: JsonFile<Kept | null>, noted: JsonFile<LogsKept>, archived: JsonFile<WindowKept | null>, certificates: Certificates) {
     const { boot, engine, clock, random, version, logFile } = options;
     const changed = () => this.#sync.changed();
     this.#unlock = unlock;
@@ -73,8 +76,9 @@ export class Agent {
     this.#supervisor = new Supervisor(engine, settings, certificates, clock, random, changed);
     const own: LogFile[] = logFile === undefined ? [] : [{ name: "guest", type: "SYS", path: logFile, previous: `${logFile}.1` }];
     const logs = new Logs({ files: () => [...engine.logs(), ...own], enabled: () => settings.value?.logs ?? [], noted, link: this.#link, clock, signal: this.#ending.signal });
-    this.#monitor = new Monitor({ engine, supervisor: this.#supervisor, guard: new Guard(engine, this.#supervisor, clock, changed), logs, transfers: this.#transfers, own: { keys, certificates }, clock, version, changed });
     const grants = new Grants({ boot, link: this.#link, keys, clock, signal: this.#ending.signal, urge: changed });
+    this.#archiver = new Archiver({ engine, supervisor: this.#supervisor, grants, window: new Window(archived.value), file: archived, clock });
+    this.#monitor = new Monitor({ engine, supervisor: this.#supervisor, guard: new Guard(engine, this.#supervisor, clock, changed), logs, transfers: this.#transfers, archiver: this.#archiver, own: { keys, certificates }, clock, version, changed });
     const host = { engine, grants, transfers: this.#transfers, clock, logs, supervisor: this.#supervisor, settings, certificates, version };
     this.#runner = new Runner(journal, host, clock, () => this.#monitor.look(), changed);
     this.#sync = new Sync({ boot, keys, link: this.#link, journal, runner: this.#runner, monitor: this.#monitor, supervisor: this.#supervisor, clock, random });
@@ -92,8 +96,9 @@ export class Agent {
     const journal = await Journal.open(path("journal.json"), boot.generation);
     const settings = await JsonFile.open<Kept | null>(path("settings.json"), SettingsFile, null);
     const noted = await JsonFile.open<LogsKept>(path("logs.json"), LogsFile, {});
+    const archived = await JsonFile.open<WindowKept | null>(path("archive.json"), WindowFile, null);
     const certificates = await Certificates.open(path("tls.json"), boot, keys);
-    return new Agent(options, unlock, keys, sequence, journal, settings, noted, certificates);
+    return new Agent(options, unlock, keys, sequence, journal, settings, noted, archived, certificates);
   }
 
   /** Works until stopped ("stopped") or until the control plane wants no more of it ("refused"). */
@@ -127,7 +132,7 @@ export class Agent {
   async #work(): Promise<"refused" | "stopped"> {
     const begun = this.#supervisor.begin().catch((error: unknown) => log.error("the volume cannot be read", { error: describe(error) }));
     await bounded(this.#clock, beginPatienceMs, begun);
-    const watching = this.#monitor.run(this.#ending.signal);
+    const watching = Promise.all([this.#monitor.run(this.#ending.signal), this.#archiver.run(this.#ending.signal)]);
     const outcome = await this.#sync.run();
     this.#ending.abort();
     await watching;

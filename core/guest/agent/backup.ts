@@ -1,12 +1,14 @@
+import { opened } from "#core/archive/object";
 import { BackupReader } from "#core/archive/reader";
 import { BackupWriter } from "#core/archive/writer";
 import type { Clock } from "#core/clock";
 import type { Engine, Settings } from "#core/engine/engine";
-import type { Parent, Physical, Sink, Source } from "#core/engine/physical";
+import type { LogArchive, Parent, Physical, Sink, Source } from "#core/engine/physical";
 import { AppError, describe } from "#core/error";
+import { pieceName, windowName } from "#core/guest/agent/archiver";
 import type { GrantedPlace, Grants } from "#core/guest/agent/grants";
 import type { Transfers } from "#core/guest/agent/transfers";
-import type { BackupResult, JobSpec, Restore, StoredBackup } from "#core/guest/protocol";
+import { Archive, OBJECT_BYTES, type BackupResult, type JobSpec, type Restore, type StoredBackup } from "#core/guest/protocol";
 import { log } from "#core/log";
 
 /** What backups and restores need. */
@@ -83,7 +85,7 @@ function paced(writer: BackupWriter, moved: (bytes: number) => void, clock: Cloc
 }
 
 /** Fills the volume of a new instance; in place of initialising it. */
-export function restore(station: Station, { chain }: Restore, settings: Settings, jobId: string): Promise<void> {
+export function restore(station: Station, { chain, until }: Restore, settings: Settings, jobId: string): Promise<void> {
   const physical = physicalOf(station);
   return station.transfers.run(jobId, undefined, async (signal, moved) => {
     const places = await station.grants.ask({ jobId }, signal);
@@ -91,14 +93,46 @@ export function restore(station: Station, { chain }: Restore, settings: Settings
       const sources: ChainLink[] = [];
       for (const stored of chain) sources.push(await sourceOf(placeOf(places, stored.backupId), stored));
       demandChain(chain, sources);
-      await physical.restore({ settings, chain: sources, moved });
+      const [last] = sources.slice(-1);
+      const archived = until && last && { time: until.time, log: await archivedLog(placeOf(places, "wal"), last, until.time, moved) };
+      await physical.restore({ settings, chain: sources, moved, ...(archived && { until: archived }) });
     } finally {
       for (const { objects } of places.values()) objects.close();
     }
   });
 }
 
-type ChainLink = Source & { parent: { backupId: string; checksum: string } | null };
+/** The archived log behind a backup. AppError `archive.window` for a time that it does not reach, or does not reach without a gap. */
+async function archivedLog({ installation, place, key, objects }: GrantedPlace, { systemIdentifier, stoppedAt }: ChainLink, time: string, moved: (bytes: number) => void): Promise<LogArchive> {
+  const read = async (name: string) => {
+    const stored = await objects.get(name);
+    return stored && (await opened(key, { installation, place, name }, stored, OBJECT_BYTES));
+  };
+  const told = await read(windowName(systemIdentifier));
+  const window = told && Archived.parse(JSON.parse(told.toString("utf8")));
+  const refused = (why: string) => new AppError("badRequest", `${time} cannot be reached: ${why}.`, { reason: "archive.window", next: "Choose a time within the reachable window.", final: true });
+  const at = Date.parse(time);
+  if (at < Date.parse(stoppedAt)) throw refused(`the backup ended later (${stoppedAt})`);
+  if (window?.latest === undefined || at > Date.parse(window.latest)) throw refused(`the archive reaches to ${window?.latest ?? "nowhere"}`);
+  const gap = window.gaps.find(({ from, to }) => Date.parse(from) < at && Date.parse(to) > Date.parse(stoppedAt));
+  if (gap) throw refused(`the archive has a gap from ${gap.from} to ${gap.to}`);
+  return {
+    async piece(name) {
+      const content = await read(pieceName(systemIdentifier, name));
+      moved(content?.length ?? 0);
+      return content;
+    },
+    async follows(name) {
+      const behind = pieceName(systemIdentifier, name);
+      const [next] = await objects.list(behind);
+      return next !== undefined && next.name.startsWith(behind.slice(0, behind.lastIndexOf("/") + 1));
+    },
+  };
+}
+
+const Archived = Archive.pick({ latest: true, gaps: true });
+
+type ChainLink = Source & { stoppedAt: string; parent: { backupId: string; checksum: string } | null };
 
 async function sourceOf(granted: GrantedPlace, backup: StoredBackup): Promise<ChainLink> {
   const reader = await BackupReader.open({ ...granted, from: granted.objects, backup });

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import type { Clock } from "#core/clock";
 import type { Engine, Writes } from "#core/engine/engine";
 import { describe } from "#core/error";
+import type { Archiver } from "#core/guest/agent/archiver";
 import { bounded } from "#core/guest/agent/bounded";
 import type { Certificates } from "#core/guest/agent/certificates";
 import type { Guard } from "#core/guest/agent/guard";
@@ -34,6 +35,7 @@ interface Parts {
   guard: Guard;
   logs: Logs;
   transfers: Pick<Transfers, "progress">;
+  archiver: Pick<Archiver, "state">;
   own: Own;
   clock: Clock;
   version: string;
@@ -47,6 +49,7 @@ export class Monitor {
   readonly #guard: Guard;
   readonly #logs: Logs;
   readonly #transfers: Parts["transfers"];
+  readonly #archiver: Parts["archiver"];
   readonly #own: Own;
   readonly #clock: Clock;
   readonly #version: string;
@@ -60,12 +63,13 @@ export class Monitor {
   #toldCrashes = 0;
   #toldWrites: Writes = "open";
 
-  constructor({ engine, supervisor, guard, logs, transfers, own, clock, version, changed }: Parts) {
+  constructor({ engine, supervisor, guard, logs, transfers, archiver, own, clock, version, changed }: Parts) {
     this.#engine = engine;
     this.#supervisor = supervisor;
     this.#guard = guard;
     this.#logs = logs;
     this.#transfers = transfers;
+    this.#archiver = archiver;
     this.#own = own;
     this.#clock = clock;
     this.#version = version;
@@ -115,6 +119,7 @@ export class Monitor {
   report(): Report {
     const { usage, writes } = this.#guard;
     const { progress } = this.#transfers;
+    const { state: archive } = this.#archiver;
     const news = this.#inventory && this.#inventory.hash !== this.#toldHash;
     return {
       serviceStatus: this.#supervisor.crashes > this.#toldCrashes ? "crashed" : this.#supervisor.status,
@@ -125,6 +130,7 @@ export class Monitor {
       ...(this.#survey && { logs: this.#survey }),
       sealingKey: this.#own.keys.sealingKey,
       ...(progress && { progress }),
+      ...(archive && { archive }),
       ...(news && { inventory: this.#inventory?.value }),
     };
   }

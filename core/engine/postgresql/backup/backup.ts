@@ -9,7 +9,7 @@ import type { BackupFacts, BackupOrder, Sink } from "#core/engine/physical";
 import { Copier } from "#core/engine/postgresql/backup/copy";
 import { lsnOf, PAGE_BYTES } from "#core/engine/postgresql/backup/pages";
 import { filesOf, type Entry } from "#core/engine/postgresql/backup/tree";
-import { factsOf, insertedLsn, Segments, timeOf } from "#core/engine/postgresql/backup/wal";
+import { factsOf, insertedLsn, SEGMENT_BYTES, segmentName, segmentOf, timeOf } from "#core/engine/postgresql/backup/wal";
 import type { Connections, Sql } from "#core/engine/postgresql/connections";
 
 /** WAL is copied as it is finished, so that no more of it must be kept than is written in this time, ms. */
@@ -36,7 +36,6 @@ class Run {
   #dataBytes = 0;
   /** The next segment to copy. */
   #wal = { timeline: 0, number: 0n, lookedAt: 0 };
-  #segments = new Segments(16 * 1024 * 1024);
 
   constructor(sql: Sql, pgdata: string, order: BackupOrder, sink: Sink, clock: Clock) {
     this.#sql = sql;
@@ -50,7 +49,6 @@ class Run {
   async run(): Promise<BackupFacts> {
     const sql = this.#sql;
     const { label, parent } = this.#order;
-    this.#segments = await Segments.of(sql);
     await sql`select pg_create_physical_replication_slot(${this.#slot}, true, true)`;
     const [start] = await sql<{ lsn: string }[]>`select pg_backup_start(${label}, true)::text as lsn`;
     if (!start) throw new Error("pg_backup_start answers nothing");
@@ -59,7 +57,7 @@ class Run {
     const facts = await factsOf(sql);
     const note = parent && unfit(parent, facts);
     const since = parent && note === undefined ? parent : undefined;
-    this.#wal = { timeline: facts.timeline, number: this.#segments.numberOf(this.#startLsn), lookedAt: 0 };
+    this.#wal = { timeline: facts.timeline, number: segmentOf(this.#startLsn), lookedAt: 0 };
     for await (const entry of filesOf(this.#pgdata, (path) => this.#directories.push(path))) {
       await this.#file(entry, since);
       await this.#finishedWal();
@@ -72,7 +70,7 @@ class Run {
     await this.#text("backup_label", stop.label);
     if (stop.map.trim() !== "") throw new AppError("conflict", "The server has tablespaces outside of the volume.", { reason: "backup.tablespace", final: true });
     // The stop has ended its segment: all of it is on disk.
-    await this.#walBefore(this.#segments.numberOf(lsnOf(stop.lsn) - 1n) + 1n);
+    await this.#walBefore(segmentOf(lsnOf(stop.lsn) - 1n) + 1n);
     return {
       engine: { name: "postgresql", version: facts.version },
       systemIdentifier: facts.systemIdentifier,
@@ -124,17 +122,17 @@ class Run {
     const now = this.#clock.now().getTime();
     if (now - this.#wal.lookedAt < walEveryMs) return;
     this.#wal.lookedAt = now;
-    const number = this.#segments.numberOf(await insertedLsn(this.#sql));
+    const number = segmentOf(await insertedLsn(this.#sql));
     if (number === this.#wal.number) return;
     await this.#walBefore(number);
-    const lsn = number * this.#segments.bytes;
+    const lsn = number * SEGMENT_BYTES;
     await this.#sql`select pg_replication_slot_advance(${this.#slot}, ${`${(lsn >> 32n).toString(16)}/${(lsn & 0xffffffffn).toString(16)}`}::pg_lsn)`;
   }
 
   /** Copies segments up to this one, which is not copied. */
   async #walBefore(end: bigint): Promise<void> {
     for (; this.#wal.number < end; this.#wal.number++) {
-      const name = this.#segments.name(this.#wal.timeline, this.#wal.number);
+      const name = segmentName(this.#wal.timeline, this.#wal.number);
       const path = `pg_wal/${name}`;
       const copied = await this.#opened(path, async (file, { size, mode, mtime }) => {
         this.#list({ path, size: await this.#copier.bytes(file, size), mode, mtime });

@@ -46,7 +46,7 @@ export async function restore(machine: Machine, connections: Connections, order:
   await place(files.superuser, randomBytes(32).toString("base64url"));
   await furnishVolume(machine);
   await failpoint("postgresql.restore.placed");
-  await recover(machine, files, connections, order, clock);
+  await recover({ machine, files, connections, clock }, order);
   await failpoint("postgresql.restore.recovered");
   await markInitialised(files);
 }

@@ -1,35 +1,22 @@
 import { lsnOf } from "#core/engine/postgresql/backup/pages";
+import type { Position } from "#core/engine/physical";
 import type { Sql } from "#core/engine/postgresql/connections";
 
-/** Names and positions of WAL segments. */
-export class Segments {
-  readonly bytes: bigint;
+/** Of every cluster that initdb makes without being told another. */
+export const SEGMENT_BYTES = 16n * 1024n * 1024n;
+const segmentsPerLog = 0x1_0000_0000n / SEGMENT_BYTES;
 
-  constructor(bytes: number) {
-    this.bytes = BigInt(bytes);
-  }
+export const segmentOf = (lsn: bigint): bigint => lsn / SEGMENT_BYTES;
 
-  static async of(sql: Sql): Promise<Segments> {
-    const [row] = await sql<{ bytes: string }[]>`select setting as bytes from pg_settings where name = 'wal_segment_size'`;
-    return new Segments(Number(row?.bytes));
-  }
+/** As XLogFileName has it: timeline, log, segment, eight hex digits each. */
+export const segmentName = (timeline: number, number: bigint): string =>
+  [BigInt(timeline), number / segmentsPerLog, number % segmentsPerLog].map((part) => part.toString(16).toUpperCase().padStart(8, "0")).join("");
 
-  numberOf(lsn: bigint): bigint {
-    return lsn / this.bytes;
-  }
-
-  /** As XLogFileName has it: timeline, log, segment, eight hex digits each. */
-  name(timeline: number, number: bigint): string {
-    const perLog = 0x1_0000_0000n / this.bytes;
-    return [BigInt(timeline), number / perLog, number % perLog].map((part) => part.toString(16).toUpperCase().padStart(8, "0")).join("");
-  }
-
-  /** Undefined for what is no name of a segment. */
-  parse(name: string): { timeline: number; number: bigint } | undefined {
-    const [, timeline, log, segment] = /^([0-9A-F]{8})([0-9A-F]{8})([0-9A-F]{8})$/.exec(name) ?? [];
-    if (timeline === undefined || log === undefined || segment === undefined) return undefined;
-    return { timeline: Number.parseInt(timeline, 16), number: BigInt(`0x${log}`) * (0x1_0000_0000n / this.bytes) + BigInt(`0x${segment}`) };
-  }
+/** Undefined for what is no name of a segment. */
+export function parseSegment(name: string): { timeline: number; number: bigint } | undefined {
+  const [, timeline, log, segment] = /^([0-9A-F]{8})([0-9A-F]{8})([0-9A-F]{8})$/.exec(name) ?? [];
+  if (timeline === undefined || log === undefined || segment === undefined) return undefined;
+  return { timeline: Number.parseInt(timeline, 16), number: BigInt(`0x${log}`) * segmentsPerLog + BigInt(`0x${segment}`) };
 }
 
 export interface ServerFacts {
@@ -56,4 +43,14 @@ export async function timeOf(sql: Sql): Promise<string> {
 export async function insertedLsn(sql: Sql): Promise<bigint> {
   const [row] = await sql<{ lsn: string }[]>`select pg_current_wal_insert_lsn()::text as lsn`;
   return lsnOf(row?.lsn ?? "0/0");
+}
+
+/** Where WAL ends; `quiet` is the next transaction's number where none that has one is open. */
+export async function positionOf(sql: Sql): Promise<Position> {
+  const [row] = await sql<{ system: string; at: string; lsn: string; timeline: number; low: string; high: string }[]>`
+    select c.system_identifier::text as system, to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as at, l::text as lsn,
+           ('x' || substr(pg_walfile_name(l), 1, 8))::bit(32)::int as timeline, pg_snapshot_xmin(s)::text as low, pg_snapshot_xmax(s)::text as high
+    from pg_control_system() c, pg_current_wal_insert_lsn() l, pg_current_snapshot() s`;
+  if (!row) throw new Error("the server does not tell where its WAL ends");
+  return { systemIdentifier: row.system, timeline: row.timeline, at: row.at, lsn: lsnOf(row.lsn), quiet: row.low === row.high ? row.high : undefined };
 }
