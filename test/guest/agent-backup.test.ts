@@ -74,7 +74,7 @@ test("increments are made by the agent against what the store has; of a damaged 
   expect(third.result.incremental).toBe(false);
   expect(third.result.note).toContain("a full backup was made");
   const other = await station(store);
-  expect(await other.prepare({ restore: { chain: [full.stored, third.stored] } })).toMatchObject({ ok: false, error: expect.stringContaining("the chain does not hold together") });
+  expect(await other.prepare({ restore: { chain: [full.stored, third.stored] } })).toMatchObject({ ok: false, error: expect.stringContaining("the chain does not hold together") as string });
 }, 120_000);
 
 test("a damaged backup is refused before the server is called up, and the instance can be made from another", async () => {
@@ -93,7 +93,7 @@ test("a damaged backup is refused before the server is called up, and the instan
   content[content.length >> 1]! ^= 1;
   await store.store.put(at, name, (async function* () { yield content; })(), {}, call);
   const target = await station(store);
-  expect(await target.prepare({ volumeGb: 2, restore: { chain: [bad.stored] } })).toMatchObject({ ok: false, error: expect.stringContaining("part-00000002 is not what was stored") });
+  expect(await target.prepare({ volumeGb: 2, restore: { chain: [bad.stored] } })).toMatchObject({ ok: false, error: expect.stringContaining("part-00000002 is not what was stored") as string });
   await expect(target.engine.pid()).rejects.toThrow("does not run");
   expect(await target.engine.engine.initialised()).toBe(false);
   expect(await target.prepare({ volumeGb: 2, restore: { chain: [good.stored] } })).toMatchObject({ ok: true });
@@ -110,5 +110,5 @@ test("a page that does not have its checksum fails the backup, naming file and b
   const file = await open(join(source.engine.pgdata, row!.path), "r+");
   await file.write(Buffer.from("damage"), 0, 6, 3 * 8192 + 4000);
   await file.close();
-  expect(await source.job("backup", source.order())).toMatchObject({ ok: false, error: expect.stringContaining(`block 3 of ${row!.path} does not have its checksum`) });
+  expect(await source.job("backup", source.order())).toMatchObject({ ok: false, error: expect.stringContaining(`block 3 of ${row!.path} does not have its checksum`) as string });
 }, 90_000);

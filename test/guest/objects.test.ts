@@ -18,7 +18,8 @@ async function endpoint() {
   const store = createLocalObjects({ root: await scratch(), clock: systemClock });
   const app = new Hono();
   app.route("/guest/v1", createGuestObjects({ store, key, clock: systemClock }));
-  app.onError((error, c) => c.json({ error: error.message }, error instanceof AppError ? ({ unauthorized: 401, forbidden: 403, badRequest: 400, overLimit: 413 } as Record<string, 400>)[error.code] ?? 500 : 500));
+  const statuses: Partial<Record<AppError["code"], 400 | 401 | 403 | 413>> = { unauthorized: 401, forbidden: 403, badRequest: 400, overLimit: 413 };
+  app.onError((error, c) => c.json({ error: error.message }, (error instanceof AppError && statuses[error.code]) || 500));
   const listening = await listen({ port: 0, setting: "-", fetch: app.fetch });
   onTestFinished(() => listening.close());
   const root = `http://127.0.0.1:${listening.port}/guest/v1/objects`;

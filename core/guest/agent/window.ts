@@ -84,7 +84,8 @@ export class Window {
     const reached = this.#seen.findLastIndex(({ lsn }) => lsn >= from && lsn <= through);
     const last = this.#seen[reached];
     if (last) {
-      kept.latest = last.at;
+      // It never moves back: a quiet time may have moved it further than this look.
+      if (kept.latest === undefined || last.at > kept.latest) kept.latest = last.at;
       if (last.quiet === undefined) delete kept.quiet;
       else kept.quiet = last.quiet;
       this.#seen = this.#seen.slice(reached);
