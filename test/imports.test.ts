@@ -6,7 +6,7 @@ import { expect, test } from "vitest";
  * The arrows between rooms. A file is judged by the first rule whose `from` matches it: what it
  * imports of ours must match one of `to`. Types count as well: an arrow is an arrow.
  */
-const shared = /^#core\/(actor|context|config|log|clock|error|id|failpoint|pki|lock|seal)$/;
+const shared = /^#core\/(actor|context|config|log|clock|error|id|failpoint|pki|lock|seal|stamp)$/;
 const rules: { from: RegExp; to: RegExp[] }[] = [
   { from: /\.sql\.ts$/, to: [/\.sql$/, /^#core\/(db\/columns|id|instance\/status|guest\/protocol|parameter\/fact)$/] },
   { from: /^core\/(context|log)\.ts$/, to: [shared, /^#core\/db\/index$/] },

@@ -34,7 +34,7 @@ export class Database {
    */
   begin<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
     return this.#pool.lend(async (connection) => {
-      const begun = open(connection);
+      const begun = open(connection, acting());
       let result: T;
       try {
         result = await work(connection.tx);
@@ -53,10 +53,14 @@ export class Database {
    * actor's settings, what `work` issues before it awaits anything else, and COMMIT.
    */
   pipeline<T>(work: (tx: Tx) => Promise<T>, { durable = true } = {}): Promise<T> {
+    return this.#together(work, acting(), durable);
+  }
+
+  #together<T>(work: (tx: Tx) => Promise<T>, as: Acting, durable: boolean): Promise<T> {
     return this.#pool.lend(async (connection) => {
       // A microtask later, whoever waited in line or not: what is said of ticks below holds then.
       await Promise.resolve();
-      const begun = open(connection, durable);
+      const begun = open(connection, as, durable);
       // A drizzle query runs anew at every then(): one promise, awaited as often as needed.
       const result = Promise.resolve(work(connection.tx));
       // A tick asked for inside a microtask comes after all microtasks: the statements are queued by then.
@@ -75,10 +79,10 @@ export class Database {
    * the server away at the first answer outside a transaction, and the second would never come: behind one they are a transaction.
    */
   look<T>(work: (tx: Tx) => Promise<T>, who: "actor" | "nobody" = "actor"): Promise<T> {
-    if (this.#pooled) return this.pipeline(work);
+    const as = who === "actor" ? acting() : nobody;
+    if (this.#pooled) return this.#together(work, as, true);
     return this.#pool.lend(async (connection) => {
-      const { project, admin } = who === "actor" ? acting() : nobody;
-      const [shown, result] = await Promise.allSettled([connection.show(project, admin), work(connection.tx)]);
+      const [shown, result] = await Promise.allSettled([connection.show(as.project, as.admin), work(connection.tx)]);
       if (shown.status === "rejected") throw shown.reason;
       if (result.status === "rejected") throw result.reason;
       return result.value;
@@ -91,18 +95,22 @@ export class Database {
 }
 
 /** Sends BEGIN and the actor, in one message, without waiting; whoever awaits the work must await this too. */
-function open(connection: Connection, durable = true) {
-  const { project, admin } = acting();
+function open(connection: Connection, { project, admin }: Acting, durable = true) {
   const begun = connection.script(`begin; ${settings("set local", project, admin)}${durable ? "" : "; set local synchronous_commit = off"}`);
   // The rejection itself reaches the caller through the await in begin() and pipeline().
   begun.catch(() => connection.drop());
   return begun;
 }
 
-const nobody = { project: "", admin: false };
-
 /** What row-level security is told of the actor. */
-function acting() {
+interface Acting {
+  project: string;
+  admin: boolean;
+}
+
+const nobody: Acting = { project: "", admin: false };
+
+function acting(): Acting {
   const { actor } = ambient();
   return actor.kind === "user" ? { project: actor.projectId, admin: actor.isAdmin } : nobody;
 }

@@ -3,10 +3,11 @@ import { now } from "#core/context";
 import { inside, transaction } from "#core/db/index";
 import { audit } from "#core/event/audit.sql";
 import { record } from "#core/event/index";
-import { measured, naive, traitsOf } from "#core/event/usage";
+import { measured, traitsOf } from "#core/event/usage";
 import { instance } from "#core/instance/instance.sql";
 import { log } from "#core/log";
 import { quota, quotaUsage, type Resource } from "#core/quota/quota.sql";
+import { stamp } from "#core/stamp";
 
 /** Told in one transaction at most: a row's lock is held that long. */
 const CHUNK = 500;
@@ -60,7 +61,7 @@ async function next(kind: "exists" | "quota", periodMs: number, chunk: Chunk): P
   return count;
 }
 
-const zulu = (at: Date) => `${naive(at)}Z`;
+const zulu = (at: Date) => `${stamp(at)}Z`;
 
 /** Instances that were there in the period and still are. */
 const existing: Chunk = async ({ from, until }, after) => {
@@ -83,7 +84,7 @@ async function used(defaults: Record<Resource, number>, after: string | null) {
     .limit(CHUNK);
   for (const { projectId, resource, inUse, limit } of rows) {
     // Nothing is reserved here: what is charged is in use.
-    const payload = { resource, in_use: inUse, reserved: 0, limit: limit ?? defaults[resource], updated: naive(now()), tenant_id: projectId };
+    const payload = { resource, in_use: inUse, reserved: 0, limit: limit ?? defaults[resource], updated: stamp(now()), tenant_id: projectId };
     await record({ projectId, stream: projectId, type: "dbaas.quota", publisher: "taskmanager", payload });
   }
   const last = rows.at(-1);

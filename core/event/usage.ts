@@ -7,6 +7,7 @@ import { flavor } from "#core/flavor/flavor.sql";
 import type { ExternalKind } from "#core/id";
 import { instance, resource } from "#core/instance/instance.sql";
 import { statusOf } from "#core/instance/status";
+import { stamp } from "#core/stamp";
 
 /** What is told of instances for those who charge for them: contract §8.5. */
 
@@ -43,19 +44,16 @@ export async function measured(where: SQL | undefined, limit: number) {
 }
 export type Measured = Awaited<ReturnType<typeof measured>>[number];
 
-/** UTC without its zone (contract §0.4). */
-export const naive = (at: Date) => at.toISOString().slice(0, 19);
-
 /** What every usage event says of an instance. */
 export function traitsOf({ row, manager, flavor: size, serverId }: Measured): Traits {
   const state = statusOf(row).toLowerCase();
   return {
-    created_at: naive(row.createdAt),
+    created_at: stamp(row.createdAt),
     instance_id: row.id,
     instance_name: row.name,
     instance_type: size?.name ?? null,
     instance_type_id: row.flavorId,
-    launched_at: naive(row.createdAt),
+    launched_at: stamp(row.createdAt),
     nova_instance_id: serverId,
     region: row.region,
     state_description: state,

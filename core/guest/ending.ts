@@ -2,10 +2,10 @@ import { and, isNull, lt, ne, eq } from "drizzle-orm";
 import { now } from "#core/context";
 import { transaction } from "#core/db/index";
 import { record } from "#core/event/index";
-import { naive } from "#core/event/usage";
 import { guest } from "#core/guest/guest.sql";
 import { instance } from "#core/instance/instance.sql";
 import { log } from "#core/log";
+import { stamp } from "#core/stamp";
 
 /** How long before its end the owner of a certificate is told, days: a CA may take weeks. */
 const DAYS = 30;
@@ -30,9 +30,9 @@ export async function tellEndingCertificates(): Promise<number> {
       // Another sweep may have told while this one read.
       const [first] = await tx.update(guest).set({ certificateToldAt: at }).where(and(eq(guest.instanceId, id), isNull(guest.certificateToldAt))).returning({ id: guest.instanceId });
       if (!first || !endsAt) continue;
-      const payload = { instance_id: id, instance_name: name, tenant_id: projectId, mode, container_ref: ref, expires_at: naive(endsAt) };
+      const payload = { instance_id: id, instance_name: name, tenant_id: projectId, mode, container_ref: ref, expires_at: stamp(endsAt) };
       await record({ projectId, stream: id, type: "dbaas.instance_certificate.expiring", publisher: "taskmanager", payload });
-      log.warn("a certificate ends soon", { instance: id, expires: naive(endsAt) });
+      log.warn("a certificate ends soon", { instance: id, expires: stamp(endsAt) });
     }
     return rows.length;
   });

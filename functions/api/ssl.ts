@@ -2,7 +2,7 @@ import * as z from "zod";
 import { badRequest } from "#core/error";
 import * as Ssl from "#core/ssl/index";
 import { param, taking, type Call, type Handler } from "#functions/api/call";
-import { stamp } from "#functions/api/views/time";
+import { stamp } from "#core/stamp";
 
 /** Clients send `true` as well as 1; what is false is as good as absent. */
 const flag = z.union([z.boolean(), z.literal(0), z.literal(1)]).nullish().transform(Boolean);

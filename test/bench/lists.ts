@@ -1,12 +1,9 @@
 import { fork, type ChildProcess } from "node:child_process";
 import { join } from "node:path";
 import postgres from "postgres";
-import { system } from "#core/actor";
-import { enter } from "#core/context";
-import { Database, transaction } from "#core/db/index";
 import { migrate } from "#core/db/migrate";
-import { nameId, seed as seedDatastores } from "#core/datastore/seed";
-import { seed as seedFlavors } from "#core/flavor/index";
+import { nameId } from "#core/datastore/seed";
+import { fillCatalogue } from "#test/bench/catalogue";
 import { load, percentile, type Rate, type Shot } from "#test/bench/load";
 import { startCluster, until } from "#test/support/cluster";
 
@@ -78,14 +75,7 @@ const middle = (rates: Rate[]) => ({ p50: percentile(rates.map(({ p50 }) => p50)
 
 /** Instances with their resources; ids and times rise and fall apart, as random ids do. */
 async function fill(owner: postgres.Sql, systemUrl: string, socketDirectory: string, { project, all }: { project: number; all: number }): Promise<void> {
-  const db = new Database(systemUrl, { max: 1, prepare: true, socketDirectory });
-  await enter({ db, actor: system("bench") }, () =>
-    transaction(async () => {
-      await seedDatastores([{ name: "postgresql", manager: "postgresql", versions: [{ name: "17", version: "17.10", isDefault: true }] }]);
-      await seedFlavors([{ id: "1", name: "tiny", ramMb: 512, vcpus: 1 }]);
-    }),
-  );
-  await db.close();
+  await fillCatalogue(systemUrl, socketDirectory);
   await owner`
     insert into instance (id, created_at, updated_at, deleted_at, project_id, created_by, name, task, server_state, service_status,
       service_status_at, datastore_version_id, flavor_id, volume_gb, region, address, port)

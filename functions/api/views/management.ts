@@ -2,7 +2,7 @@ import type { Detail, Diagnostics, Hardware } from "#core/instance/index";
 import { operatingWord, type ServerState, type Task } from "#core/instance/status";
 import type { Call } from "#functions/api/call";
 import { detailed, gigabytes } from "#functions/api/views/instance";
-import { stamp } from "#functions/api/views/time";
+import { stamp } from "#core/stamp";
 
 const descriptions: Record<Task, string> = {
   NONE: "No tasks for the instance.",
