@@ -1,6 +1,6 @@
 import * as Backups from "#core/backup/index";
+import { stamp } from "#core/stamp";
 import type { Call } from "#functions/api/call";
-import { stamp } from "#functions/api/views/time";
 
 const gigabytes = (bytes: number | null) => bytes && Math.round((bytes / 2 ** 30) * 100) / 100;
 
