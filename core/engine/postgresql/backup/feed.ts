@@ -6,7 +6,7 @@ import type { LogArchive } from "#core/engine/physical";
 import { asRoot } from "#core/engine/postgresql/cluster";
 import { readable } from "#core/engine/postgresql/configuration";
 import { place } from "#core/engine/postgresql/files";
-import { parseSegment, segmentName } from "#core/engine/postgresql/backup/wal";
+import { parseSegment, segmentName, type Segment } from "#core/engine/postgresql/backup/wal";
 import { word } from "#core/engine/postgresql/shell";
 import type { Layout } from "#core/engine/postgresql/volume";
 
@@ -15,14 +15,19 @@ const lookEveryMs = 20;
 const ahead = 3;
 
 /**
- * $1: name, $2: where to. Asks by an empty file in `want`, and waits for `have/<name>`, or for word that there is none. Status 126 ends the
- * recovery: whatever is not known to be absent must not be taken for the end of the archive.
+ * $1: name, $2: where to. Asks by an empty file in `want`, which is there as long as it waits for `have/<name>`, or for word that there is none.
+ * What was taken away before it could be copied comes again. Status 126 ends the recovery: whatever is not known to be absent must not be
+ * taken for the end of the archive.
  */
 const script = (feed: string) => `feed=${word(feed)}
+trap 'rm -f "$feed/want/$1"' EXIT
 : > "$feed/want/$1" || exit 126
 tries=0
 while [ $tries -lt 30000 ]; do
-  if [ -e "$feed/have/$1" ]; then cp "$feed/have/$1" "$2" && exit 0; exit 126; fi
+  if [ -e "$feed/have/$1" ]; then
+    cp "$feed/have/$1" "$2" && exit 0
+    [ -e "$feed/have/$1" ] && exit 126
+  fi
   [ -e "$feed/have/$1.absent" ] && exit 1
   [ -e "$feed/have/failed" ] && exit 126
   sleep 0.02
@@ -30,6 +35,9 @@ while [ $tries -lt 30000 ]; do
 done
 exit 126
 `;
+
+/** Names of the segments behind one. */
+const behind = ({ timeline, number }: Segment) => Array.from({ length: ahead }, (_, index) => segmentName(timeline, number + BigInt(index + 1)));
 
 /** Archived WAL for a server that replays, segment by segment. The server's user may only write to `want`, where nothing but names is read. */
 export class Feed {
@@ -89,13 +97,14 @@ export class Feed {
     while (!signal.aborted) {
       try {
         const asked = (await readdir(want)).filter((name) => /^[0-9A-F]{8}(\.history|[0-9A-F]{16})$/.test(name)).sort();
-        for (const name of asked) {
-          await this.#fetch(name);
-          await rm(join(want, name), { force: true });
-          coming = await this.#next(name);
+        for (const name of asked) await this.#fetch(name);
+        const segments = asked.flatMap((name) => parseSegment(name) ?? []);
+        if (segments[0]) {
+          await this.#discard(segments[0].number);
+          coming = segments.flatMap(behind);
         }
         const [first] = coming;
-        if (asked.length > 0 || first === undefined) await this.#clock.sleep(first === undefined ? lookEveryMs : 0, signal);
+        if (first === undefined) await this.#clock.sleep(lookEveryMs, signal);
         else coming = (await this.#fetch(first)) ? coming.slice(1) : [];
       } catch (cause) {
         this.#failure = { cause };
@@ -105,13 +114,10 @@ export class Feed {
     }
   }
 
-  /** Names of the segments behind this one; those before it are taken away. */
-  async #next(name: string): Promise<string[]> {
-    const at = parseSegment(name);
-    if (!at) return [];
+  /** Takes away what lies before a segment. A server that reads ahead can come back to one that it had before. */
+  async #discard(before: bigint): Promise<void> {
     const have = join(this.#files.feed, "have");
-    for (const other of await readdir(have)) if (/^[0-9A-F]{24}$/.test(other) && other < name) await rm(join(have, other));
-    return Array.from({ length: ahead }, (_, index) => segmentName(at.timeline, at.number + BigInt(index + 1)));
+    for (const name of await readdir(have)) if ((parseSegment(name)?.number ?? before) < before) await rm(join(have, name));
   }
 
   /** Whether the archive has it. */
@@ -119,7 +125,7 @@ export class Feed {
     const path = join(this.#files.feed, "have", name);
     const there = await readdir(join(this.#files.feed, "have"));
     if (there.includes(name)) return true;
-    const content = await this.#archive.piece(name);
+    const content = there.includes(`${name}.absent`) ? undefined : await this.#archive.piece(name);
     if (content === undefined) {
       if (parseSegment(name)) this.#end = name;
       await writeFile(`${path}.absent`, "");

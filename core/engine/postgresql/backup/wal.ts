@@ -12,8 +12,13 @@ export const segmentOf = (lsn: bigint): bigint => lsn / SEGMENT_BYTES;
 export const segmentName = (timeline: number, number: bigint): string =>
   [BigInt(timeline), number / segmentsPerLog, number % segmentsPerLog].map((part) => part.toString(16).toUpperCase().padStart(8, "0")).join("");
 
+export interface Segment {
+  timeline: number;
+  number: bigint;
+}
+
 /** Undefined for what is no name of a segment. */
-export function parseSegment(name: string): { timeline: number; number: bigint } | undefined {
+export function parseSegment(name: string): Segment | undefined {
   const [, timeline, log, segment] = /^([0-9A-F]{8})([0-9A-F]{8})([0-9A-F]{8})$/.exec(name) ?? [];
   if (timeline === undefined || log === undefined || segment === undefined) return undefined;
   return { timeline: Number.parseInt(timeline, 16), number: BigInt(`0x${log}`) * segmentsPerLog + BigInt(`0x${segment}`) };
