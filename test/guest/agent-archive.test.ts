@@ -9,7 +9,7 @@ const call = () => ({ signal: new AbortController().signal });
 const namesOf = async (store: Store, prefix: string) => ((await store.store.list({ projectId: "p", name: "wal" }, { prefix, limit: 1000 }, call())) ?? []).map(({ name }) => name);
 
 async function archived(store: Store, major = "17") {
-  const source = await station(store, { archive: true, major, speed: 4 });
+  const source = await station(store, { archive: true, major, speed: 12 });
   await source.prepare({ databases: [{ name: "app" }], users: [{ name: "ann", verifier: await scramVerifier("a"), databases: ["app"] }] });
   return {
     ...source,
@@ -46,7 +46,8 @@ for (const major of ["16", "17", "18"]) {
     await until("some steps", () => writer.acknowledged > 10);
     const { result, stored } = await source.backup();
     await source.turn();
-    await until("more steps", () => writer.acknowledged > 150, 30_000);
+    const after = Date.parse(result.stoppedAt) + 3000;
+    await until("more steps, for some seconds", () => writer.acknowledged > 150 && Date.now() > after, 30_000);
     await writer.stop();
     const end = new Date().toISOString();
     await source.turn();

@@ -63,7 +63,8 @@ const walPlace = (instanceId: string): Place => ({ projectId: "p", container: "w
 /** An agent with a real server, a scripted control plane, and a real store. `walOf`: whose WAL a restore may read. */
 export async function station(store: Store, { major = "17", walOf, archive = false, speed = 1 }: { major?: string; walOf?: string; archive?: boolean; speed?: number } = {}) {
   const plane = await Plane.start();
-  plane.speed = speed;
+  // A held report would keep what it is asked about from the test for up to 25 s.
+  plane.speed = 50;
   const engine = await engineRig(major);
   const url = await store.serve(plane.authority);
   plane.grant = (request: GrantRequest) => {
