@@ -233,7 +233,7 @@ describe.each(["dev", "production"])("in %s", (stage) => {
     const watched = alarms.map(({ name, metricName, metricQueries }) => [name.replace(`coffer-${stage}-`, ""), metricName ?? metricQueries?.flatMap(({ metric }) => metric?.metricName ?? []).join()]);
     expect(Object.fromEntries(watched)).toEqual({
       DeadLetters: "ApproximateNumberOfMessagesVisible",
-      ...Object.fromEntries(["Create", "Destroy", "Restart", "ResizeFlavor", "ResizeVolume", "UpdateAccess", "Reboot", "Migrate", "Rebuild", "Upgrade"].map((kind) => [`${kind}Failed`, "ExecutionsFailed,ExecutionsTimedOut"])),
+      ...Object.fromEntries(Object.keys(workflows).map((kind) => [`${kind.split("_").map(title).join("")}Failed`, "ExecutionsFailed,ExecutionsTimedOut"])),
       ApiErrors: "5xx",
       GuestErrors: "5xx",
       Overdue: `coffer-${stage}-Overdue`,
