@@ -10,7 +10,7 @@ if (lacksOpenssl) console.warn(`openssl is not installed: left out are ${withOpe
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
-    exclude: ["test/e2e/**", "test/oracle/**", ...(lacksOpenssl ? withOpenssl : [])],
+    exclude: ["test/e2e/**", "test/oracle/**", "test/openstack/**", ...(lacksOpenssl ? withOpenssl : [])],
     globalSetup: [fileURLToPath(new URL("../test/support/global.ts", import.meta.url))],
     testTimeout: 30_000,
     hookTimeout: 60_000,

@@ -1,6 +1,13 @@
 import * as z from "zod";
 
 const count = (fallback: number) => z.coerce.number().int().min(-1).default(fallback);
+/** Not shorter than the sweep's own pace. */
+const period = (fallback: number) =>
+  z.coerce
+    .number()
+    .int()
+    .refine((seconds) => seconds === 0 || (seconds >= 60 && seconds <= 31 * 86_400), "must be 0 or from 60 to 2678400")
+    .default(fallback);
 
 /**
  * Everything the API, the workflows and the sweeps can be told, parsed once at start and frozen.
@@ -25,6 +32,10 @@ export const Config = z.object({
   COFFER_GUEST_WAIT_MS: z.coerce.number().min(0).default(15_000),
   /** Requests of one project per minute, of each of GET, POST, PUT and DELETE, over all processes. */
   COFFER_HTTP_RATE_PER_MINUTE: z.coerce.number().int().min(1).default(200),
+  /** Every instance is told of once in so many seconds (`trove.instance.exists`); 0 = never. */
+  COFFER_EXISTS_SECONDS: period(3600),
+  /** As is what every project has in use (`dbaas.quota`). */
+  COFFER_QUOTA_EVENTS_SECONDS: period(0),
 });
 export type Config = Readonly<z.infer<typeof Config>>;
 

@@ -18,6 +18,8 @@ export interface Ambient {
   requestId?: string;
   operationId?: string;
   instanceId?: string;
+  /** By what way a request came: the client's address, and the name it asked. */
+  origin?: { clientIp: string | null; serverIp: string | null };
   /** The open transaction, if any. */
   tx?: Tx;
   /** Messages written to the outbox in this context; the entry point sends them after commit. */

@@ -5,7 +5,8 @@ import { ambient, now, user } from "#core/context";
 import { inside, transaction } from "#core/db/index";
 import * as Datastore from "#core/datastore/index";
 import { badRequest } from "#core/error";
-import { awaitJob, enqueue } from "#core/guest/client";
+import { tellDone } from "#core/event/index";
+import { awaitJob, enqueue, type Enqueue } from "#core/guest/client";
 import { isUuid } from "#core/id";
 import { look, move, notReady } from "#core/instance/gate";
 import { instance } from "#core/instance/instance.sql";
@@ -26,8 +27,8 @@ const busy = (row: Instance) =>
 /** Until the guest has said what a restart is needed for, it is taken to be needed. */
 const untold = { task: "RESTART_REQUIRED", configurationPending: true } as const;
 
-const send = (row: Instance, overrides: Overrides, before: { configurationId: string | null; pending: boolean }) =>
-  enqueue({ instanceId: row.id, projectId: row.projectId, generation: row.generation, kind: "apply_configuration", spec: { overrides, before } });
+const send = (row: Instance, overrides: Overrides, before: { configurationId: string | null; pending: boolean }, told?: Enqueue<"apply_configuration">["told"]) =>
+  enqueue({ ...(told && { told }), instanceId: row.id, projectId: row.projectId, generation: row.generation, kind: "apply_configuration", spec: { overrides, before } });
 
 /** Attaches a group to an instance; done when this resolves. The order of refusals is contract §3.4's. */
 export async function attach(wanted: string, groupId: string, reach: Reach): Promise<void> {
@@ -42,7 +43,7 @@ export async function attach(wanted: string, groupId: string, reach: Reach): Pro
     }
     const when = and(free(), isNull(instance.configurationId));
     const row = await move(id, { set: { configurationId: group.id, ...untold }, when }, (found) => (found.configurationId === null ? busy(found) : attachedAlready(id, found.configurationId)));
-    return send(row, group.values, { configurationId: null, pending: false });
+    return send(row, group.values, { configurationId: null, pending: false }, { name: "instance_attach_configuration", traits: { configuration_id: group.id } });
   });
   await reach.doorbell.ring(id);
   await finish(job, reach);
@@ -57,7 +58,7 @@ export async function detach(wanted: string, reach: Reach): Promise<void> {
     const before = seen.configurationId;
     if (before === null) return undefined;
     const row = await move(id, { set: { configurationId: null, ...untold }, when: and(free(), eq(instance.configurationId, before)) }, busy);
-    return send(row, {}, { configurationId: before, pending: false });
+    return send(row, {}, { configurationId: before, pending: false }, { name: "instance_detach_configuration", traits: {} });
   });
   if (job === undefined) return;
   await reach.doorbell.ring(id);
@@ -72,12 +73,12 @@ export interface Change {
 
 /** Replaces all values, and name and description where given (contract §6.11); every attached instance has them when this resolves. */
 export const replace = (id: string, { name, description, values }: Change, reach: Reach): Promise<void> =>
-  change(id, values, () => ({}), { ...(name !== undefined && { name }), ...(description !== undefined && { description }) }, reach);
+  change(id, values, () => ({}), "configuration_update", { ...(name !== undefined && { name }), ...(description !== undefined && { description }) }, reach);
 
 /** Sets these values beside the others; every attached instance has them when this resolves. */
-export const merge = (id: string, values: Record<string, unknown>, reach: Reach): Promise<void> => change(id, values, (present) => present, {}, reach);
+export const merge = (id: string, values: Record<string, unknown>, reach: Reach): Promise<void> => change(id, values, (present) => present, "configuration_edit", {}, reach);
 
-async function change(wanted: string, given: Record<string, unknown>, base: (present: Overrides) => Overrides, rest: { name?: string; description?: string }, reach: Reach): Promise<void> {
+async function change(wanted: string, given: Record<string, unknown>, base: (present: Overrides) => Overrides, event: string, rest: { name?: string; description?: string }, reach: Reach): Promise<void> {
   if (!isUuid(wanted)) throw unknownConfiguration(wanted);
   const stores = await Datastore.list();
   const sent = await transaction(async () => {
@@ -92,6 +93,7 @@ async function change(wanted: string, given: Record<string, unknown>, base: (pre
     if (!version) throw new Error(`configuration group ${group.id} has no datastore version`);
     const values = { ...base(group.values), ...(await checkValues(version, given)) };
     await inside().update(configuration).set({ ...rest, values, updatedAt: now() }).where(eq(configuration.id, group.id));
+    await tellDone(event, { kind: "configuration", id: group.id, projectId: group.projectId }, rest);
     return reachAll(group.id, values);
   });
   await Promise.all(sent.map(({ row }) => reach.doorbell.ring(row.id)));

@@ -7,6 +7,7 @@ import { inside, read, transaction } from "#core/db/index";
 import { datastore, datastoreVersion } from "#core/datastore/datastore.sql";
 import * as Datastore from "#core/datastore/index";
 import { badRequest } from "#core/error";
+import { tellDone } from "#core/event/index";
 import { isUuid } from "#core/id";
 import { instance } from "#core/instance/instance.sql";
 import { unknownConfiguration } from "#core/instance/overrides";
@@ -92,7 +93,12 @@ export async function create(wish: NewGroup, defaultDatastore: string): Promise<
     datastoreVersionId: version.id,
     values,
   };
-  const [group] = await transaction((tx) => tx.insert(configuration).values(row).returning());
+  const [group] = await transaction(async (tx) => {
+    const made = await tx.insert(configuration).values(row).returning();
+    const traits = { name: row.name, datastore: store.name, datastore_version: version.name };
+    await tellDone("configuration_create", { kind: "configuration", id: row.id, projectId: row.projectId }, traits);
+    return made;
+  });
   if (!group) throw new Error("the configuration group was not stored");
   return { group, datastore: store, version };
 }
@@ -109,5 +115,6 @@ export async function remove(wanted: string): Promise<void> {
       throw badRequest(`Configuration group ${group.id} is attached to ${users} instance${users === 1 ? "" : "s"}.`, { reason: "configuration.in_use", next: "Detach it first." });
     }
     await inside().update(configuration).set({ deletedAt: now(), updatedAt: now() }).where(eq(configuration.id, group.id));
+    await tellDone("configuration_delete", { kind: "configuration", id: group.id, projectId: group.projectId });
   });
 }

@@ -1,7 +1,7 @@
 import type { PgDatabase } from "drizzle-orm/pg-core";
 import type { PostgresJsQueryResultHKT } from "drizzle-orm/postgres-js";
 import { ambient, within } from "#core/context";
-import { Pool, type Connection } from "#core/db/pool";
+import { Pool, settings, type Connection } from "#core/db/pool";
 
 /** A drizzle handle bound to one connection with an open transaction. */
 export type Tx = PgDatabase<PostgresJsQueryResultHKT>;
@@ -34,7 +34,7 @@ export class Database {
    */
   begin<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
     return this.#pool.lend(async (connection) => {
-      const begun = open(connection);
+      const begun = open(connection, acting());
       let result: T;
       try {
         result = await work(connection.tx);
@@ -53,10 +53,14 @@ export class Database {
    * actor's settings, what `work` issues before it awaits anything else, and COMMIT.
    */
   pipeline<T>(work: (tx: Tx) => Promise<T>, { durable = true } = {}): Promise<T> {
+    return this.#together(work, acting(), durable);
+  }
+
+  #together<T>(work: (tx: Tx) => Promise<T>, as: Acting, durable: boolean): Promise<T> {
     return this.#pool.lend(async (connection) => {
       // A microtask later, whoever waited in line or not: what is said of ticks below holds then.
       await Promise.resolve();
-      const begun = open(connection, durable);
+      const begun = open(connection, as, durable);
       // A drizzle query runs anew at every then(): one promise, awaited as often as needed.
       const result = Promise.resolve(work(connection.tx));
       // A tick asked for inside a microtask comes after all microtasks: the statements are queued by then.
@@ -69,12 +73,20 @@ export class Database {
   }
 
   /**
-   * Statements that may travel together, without a transaction and without an actor: row-level security shows
-   * `coffer_app` no tenant's row. A pooler takes the server away at the first answer outside a transaction, and the
-   * second would never come: behind one they are a transaction.
+   * Statements that only read and do not depend on each other's results, or one that changes something, in one round trip, as the acting
+   * user or as nobody: row-level security shows nobody no tenant's row. Each sees what is committed when it runs, as in a transaction of the level READ COMMITTED, so
+   * they are none: a session of our own keeps the actor of its last look, and BEGIN, COMMIT and most settings are saved. A pooler takes
+   * the server away at the first answer outside a transaction, and the second would never come: behind one they are a transaction.
    */
-  direct<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
-    return this.#pooled ? this.pipeline(work) : this.#pool.lend(({ tx }) => work(tx));
+  look<T>(work: (tx: Tx) => Promise<T>, who: "actor" | "nobody" = "actor"): Promise<T> {
+    const as = who === "actor" ? acting() : nobody;
+    if (this.#pooled) return this.#together(work, as, true);
+    return this.#pool.lend(async (connection) => {
+      const [shown, result] = await Promise.allSettled([connection.show(as.project, as.admin), work(connection.tx)]);
+      if (shown.status === "rejected") throw shown.reason;
+      if (result.status === "rejected") throw result.reason;
+      return result.value;
+    });
   }
 
   close(): Promise<void> {
@@ -83,17 +95,25 @@ export class Database {
 }
 
 /** Sends BEGIN and the actor, in one message, without waiting; whoever awaits the work must await this too. */
-function open(connection: Connection, durable = true) {
-  const { actor } = ambient();
-  const [project, admin] = actor.kind === "user" ? [actor.projectId, actor.isAdmin ? "on" : "off"] : ["", "off"];
-  const begun = connection.script(`begin; set local coffer.project_id = ${literal(project)}; set local coffer.admin = ${admin}${durable ? "" : "; set local synchronous_commit = off"}`);
+function open(connection: Connection, { project, admin }: Acting, durable = true) {
+  const begun = connection.script(`begin; ${settings("set local", project, admin)}${durable ? "" : "; set local synchronous_commit = off"}`);
   // The rejection itself reaches the caller through the await in begin() and pipeline().
   begun.catch(() => connection.drop());
   return begun;
 }
 
-/** A string constant, the same under every setting of the server (PostgreSQL manual 4.1.2.2). */
-const literal = (text: string) => `E'${text.replaceAll("\\", "\\\\").replaceAll("'", "''")}'`;
+/** What row-level security is told of the actor. */
+interface Acting {
+  project: string;
+  admin: boolean;
+}
+
+const nobody: Acting = { project: "", admin: false };
+
+function acting(): Acting {
+  const { actor } = ambient();
+  return actor.kind === "user" ? { project: actor.projectId, admin: actor.isAdmin } : nobody;
+}
 
 async function undo(connection: Connection) {
   try {
@@ -138,14 +158,17 @@ export function batch<T>(work: (tx: Tx) => Promise<T>, options: { durable?: bool
 /** Reads of tables that belong to no project, in one round trip of nothing but the statements. Joins the open transaction. */
 export function common<T>(work: () => Promise<T>): Promise<T> {
   const { tx, db } = ambient();
-  return tx ? work() : db.direct((opened) => within({ tx: opened }, work));
+  return tx ? work() : db.look((opened) => within({ tx: opened }, work), "nobody");
 }
 
-/** One statement, or several independent ones issued together, in one round trip. */
+/** One statement that reads, or several independent ones issued together, in one round trip. */
 export function read<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
   const { tx, db } = ambient();
-  return tx ? work(tx) : db.pipeline(work);
+  return tx ? work(tx) : db.look(work);
 }
+
+/** One statement that changes something, a transaction of its own. Joins the open one. */
+export const single = <T>(work: (tx: Tx) => Promise<T>): Promise<T> => read(work);
 
 /** The open transaction; for functions that only make sense inside one. */
 export function inside(): Tx {

@@ -18,12 +18,14 @@ grant usage on all sequences in schema public to coffer_app, coffer_system;
 
 revoke all on all tables in schema public from coffer_app;
 grant select on installation, flavor to coffer_app;
-grant select, insert, update on instance, configuration, operation, outbox, guest_job, root_history, quota, quota_usage, rate_bucket, module to coffer_app;
+grant select, insert, update on instance, configuration, operation, outbox, guest_job, root_history, quota, quota_usage, rate_bucket, module, backup to coffer_app;
 grant select, delete on instance_module to coffer_app;
+grant select, insert, update, delete on backup_strategy to coffer_app;
 grant select, insert, update on datastore, datastore_version, datastore_parameter to coffer_app;
-grant select on operation_step, resource to coffer_app;
+grant select on operation_step, resource, wal_archive to coffer_app;
 grant select, delete on guest_doorbell to coffer_app;
 grant delete on guest_job to coffer_app;
+grant insert on event to coffer_app;
 grant select, insert, delete on secret, secret_consumer to coffer_app;
 grant select (instance_id, project_id, inventory, logs, agent_version, last_seen_at, sealing_key, position, position_at) on guest to coffer_app;
 

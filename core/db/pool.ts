@@ -21,6 +21,8 @@ export class Connection {
   readonly #sql: postgres.Sql;
   readonly #prepare: boolean;
   #lost = false;
+  /** The settings of the actor that the session stands at, outside transactions. */
+  #shown = "";
   #usedAt = Date.now();
 
   constructor(url: string, { prepare, socketDirectory }: DatabaseOptions, dialect: PgDialect) {
@@ -59,6 +61,19 @@ export class Connection {
     return this.#sql.unsafe(text).simple();
   }
 
+  /** Sees to it that what comes next, outside a transaction, sees as this actor; awaited together with that, as it may fail. */
+  async show(project: string, admin: boolean): Promise<void> {
+    const wanted = settings("set", project, admin);
+    if (wanted === this.#shown) return;
+    this.#shown = wanted;
+    try {
+      await this.script(wanted);
+    } catch (error) {
+      this.drop();
+      throw error;
+    }
+  }
+
   #mustLive() {
     this.#usedAt = Date.now();
     if (this.#lost) throw new AppError("serviceUnavailable", "The connection to the state database was lost.", { reason: "database.lost" });
@@ -79,6 +94,13 @@ export class Connection {
     void this.#sql.end({ timeout: 0 });
   }
 }
+
+/** Tells the server who acts: what row-level security goes by. */
+export const settings = (set: "set" | "set local", project: string, admin: boolean) =>
+  `${set} coffer.project_id = ${literal(project)}; ${set} coffer.admin = ${admin ? "on" : "off"}`;
+
+/** A string constant, the same under every setting of the server (PostgreSQL manual 4.1.2.2). */
+const literal = (text: string) => `E'${text.replaceAll("\\", "\\\\").replaceAll("'", "''")}'`;
 
 /** At most `max` connections, each lent to one caller at a time; who comes when all are lent waits in line. */
 export class Pool {

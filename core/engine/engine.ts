@@ -1,3 +1,4 @@
+import type { Physical } from "#core/engine/physical";
 import type { Inventory, JobSpec, TlsBundle, TlsMode } from "#core/guest/protocol";
 import type { Member, Replication, Standby } from "#core/engine/replication";
 import type { Overrides } from "#core/parameter/fact";
@@ -126,6 +127,8 @@ export interface Engine {
   applyModule(module: { id: string; type: string; contents: string }): Promise<string>;
   /** Undoes what this module alone brought. Never applied = success. */
   removeModule(module: { id: string; type: string }): Promise<void>;
+  /** Absent where there are no backups of this engine. */
+  readonly physical?: Physical;
   /** Closes what the agent itself holds open (connections, watchers). The server goes on. */
   close(): Promise<void>;
 }

@@ -2,6 +2,8 @@ import { and, asc, eq, inArray, lt, ne, or } from "drizzle-orm";
 import { ambient, newId, now } from "#core/context";
 import { inside, read } from "#core/db/index";
 import { given, statement } from "#core/db/statement";
+import { noticeOf, tellStart } from "#core/event/index";
+import type { Traits } from "#core/event/event.sql";
 import { guest, guestJob } from "#core/guest/guest.sql";
 import { jobs, questions, type GuestLog, type Inventory, type JobKind, type JobSpec } from "#core/guest/protocol";
 
@@ -23,11 +25,14 @@ export interface Enqueue<K extends JobKind> {
   id?: string;
   /** The guest may not fetch it earlier; jobs behind it do not wait for it. */
   notBefore?: Date;
+  /** It is told of when it begins, that is now, and when it ends (contract §8.6). */
+  told?: { name: string; traits: Traits };
 }
 
 /** Puts a job at the end of the guest's queue, in the open transaction. Returns the job's id. */
 export async function enqueue<K extends JobKind>(job: Enqueue<K>): Promise<string> {
   const id = job.id ?? newId();
+  const notice = job.told ? noticeOf(job.told.name, { kind: "instance", id: job.instanceId, projectId: job.projectId }) : null;
   const row = {
     id,
     instanceId: job.instanceId,
@@ -37,12 +42,16 @@ export async function enqueue<K extends JobKind>(job: Enqueue<K>): Promise<strin
     spec: jobs[job.kind].parse(job.spec),
     requestId: ambient().requestId ?? null,
     createdAt: now(),
+    notice,
   };
-  await (job.notBefore ? insertLater(inside(), { ...row, notBefore: job.notBefore }) : insertJob(inside(), row));
+  await Promise.all([
+    job.notBefore ? insertLater(inside(), { ...row, notBefore: job.notBefore }) : insertJob(inside(), row),
+    notice && tellStart(notice, job.told?.traits),
+  ]);
   return id;
 }
 
-const columns = ["id", "instanceId", "projectId", "generation", "kind", "spec", "requestId", "createdAt"] as const;
+const columns = ["id", "instanceId", "projectId", "generation", "kind", "spec", "requestId", "createdAt", "notice"] as const;
 const insertJob = statement((tx) => tx.insert(guestJob).values(given(columns)).onConflictDoNothing({ target: guestJob.id }));
 const insertLater = statement((tx) => tx.insert(guestJob).values(given([...columns, "notBefore"])).onConflictDoNothing({ target: guestJob.id }));
 
@@ -204,6 +213,8 @@ function fold(before: Inventory, kind: JobKind, raw: Record<string, unknown>): I
     case "hold":
     case "promote":
     case "position":
+    case "backup":
+    case "cancel_backup":
       return before;
   }
 }

@@ -1,6 +1,7 @@
 import { sql } from "drizzle-orm";
 import { bigint, bigserial, index, integer, jsonb, pgTable, text, uuid } from "drizzle-orm/pg-core";
 import { bytea, instant } from "#core/db/columns";
+import type { Notice } from "#core/event/event.sql";
 import type { GuestLog, Inventory, JobKind, Position } from "#core/guest/protocol";
 import { instance } from "#core/instance/instance.sql";
 
@@ -30,6 +31,10 @@ export const guest = pgTable("guest", {
   inventory: jsonb("inventory").$type<Inventory>(),
   /** What it last said of its logs; null = never. */
   logs: jsonb("logs").$type<GuestLog[]>(),
+  /** When the certificate that its server presents ends; null = not told, or none. */
+  certificateEndsAt: instant("certificate_ends_at"),
+  /** When its owner was told that this one ends soon. */
+  certificateToldAt: instant("certificate_told_at"),
   /** Where it last said to stand as a source or a replica, and when; null = it is neither. */
   position: jsonb("position").$type<Position>(),
   positionAt: instant("position_at"),
@@ -52,7 +57,12 @@ export const guestJob = pgTable(
     state: text("state").$type<"queued" | "done" | "failed">().notNull().default("queued"),
     result: jsonb("result").$type<Record<string, unknown>>(),
     error: text("error"),
+    /** Bytes moved by it when its guest last said so, and when they were last more than before. */
+    progressBytes: bigint("progress_bytes", { mode: "number" }),
+    progressAt: instant("progress_at"),
     requestId: text("request_id"),
+    /** What its end is told as; null = nobody is told. */
+    notice: jsonb("notice").$type<Notice>(),
     createdAt: instant("created_at").notNull(),
     /** Not fetched earlier; null = at once. */
     notBefore: instant("not_before"),

@@ -116,10 +116,25 @@ export type Position = z.infer<typeof Position>;
 export const PromoteResult = Position.extend({ why: z.string().max(2000).exactOptional() });
 export type PromoteResult = z.infer<typeof PromoteResult>;
 
+/** Where the objects of a backup, or of an archive of WAL, are: names in `container` of the project that begin with `<prefix>/`. */
+export const Place = z.object({ projectId: z.string().min(1), container: z.string().min(1).max(256), prefix: z.string().min(1).max(900) });
+export type Place = z.infer<typeof Place>;
+/** SHA-256 of the stored bytes of a backup's manifest, hex: whoever knows it knows the whole backup. */
+const Checksum = z.string().regex(/^[0-9a-f]{64}$/);
+/** A backup as a restore needs it. */
+export const StoredBackup = z.object({ backupId: z.uuid(), checksum: Checksum, place: Place });
+export type StoredBackup = z.infer<typeof StoredBackup>;
+/**
+ * What a new instance begins with: a full backup and its increments, oldest first; and, with `until`, all that was committed up to
+ * that second (ISO 8601, UTC) by the archived WAL of the instance that was backed up.
+ */
+export const Restore = z.object({ chain: z.array(StoredBackup).min(1).max(1000), until: z.object({ time: z.iso.datetime() }).exactOptional() });
+export type Restore = z.infer<typeof Restore>;
+
 /** What each kind of job carries. Every kind is idempotent: doing it twice equals doing it once. */
 export const jobs = {
-  /** The first job: initialise, or copy the source's data, start, create what the user asked for. */
-  prepare: z.object({ memoryMb: z.number(), volumeGb: z.number(), cidrs: Cidrs, overrides: Overrides.exactOptional(), databases: z.array(Database), users: z.array(User), modules: z.array(Module).exactOptional(), following: Following.exactOptional() }),
+  /** The first job: initialise, restore, or copy the source's data; start; create what the user asked for. */
+  prepare: z.object({ memoryMb: z.number(), volumeGb: z.number(), cidrs: Cidrs, overrides: Overrides.exactOptional(), databases: z.array(Database), users: z.array(User), modules: z.array(Module).exactOptional(), restore: Restore.exactOptional(), following: Following.exactOptional() }),
   restart: z.object({ overrides: Overrides.exactOptional() }),
   /** New size of the server: derive memory settings, restart. */
   configure: z.object({ memoryMb: z.number(), overrides: Overrides.exactOptional() }),
@@ -173,6 +188,13 @@ export const jobs = {
     publish: z.boolean(),
     to: z.object({ projectId: z.string(), prefix: z.string() }),
   }),
+  /**
+   * A physical backup; answers `BackupResult`. With `parent`, what changed since that; a parent that is not of this server, or cannot
+   * be read, makes it a full one. Runs beside other jobs, once those accepted before it have ended. Keys and addresses come with `Grant`.
+   */
+  backup: z.object({ backupId: z.uuid(), label: z.string().max(1000), place: Place, parent: z.object({ backupId: z.uuid(), checksum: Checksum }).exactOptional(), limitBytesPerSecond: z.number().positive().exactOptional() }),
+  /** Ends the backup that runs, or waits, as failed (`backup.cancelled`). Its objects are the control plane's to remove. Unknown or over = success. */
+  cancel_backup: z.object({ backupId: z.uuid() }),
 } as const;
 export type JobKind = keyof typeof jobs;
 export type JobSpec<K extends JobKind = JobKind> = z.infer<(typeof jobs)[K]>;
@@ -186,6 +208,54 @@ export type Diagnostics = z.infer<typeof Diagnostics>;
 export const Hardware = z.object({ memTotal: Count, cpus: Count });
 export type Hardware = z.infer<typeof Hardware>;
 const jobKinds = Object.keys(jobs) as [JobKind, ...JobKind[]];
+
+const Bytes = z.number().nonnegative().max(Number.MAX_SAFE_INTEGER);
+/** A position in WAL, as PostgreSQL writes it: `16/B374D848`. */
+const Lsn = z.string().regex(/^[0-9A-F]{1,8}\/[0-9A-F]{1,8}$/);
+
+/** What a `backup` job answers. Times are the database server's, ISO 8601. */
+export const BackupResult = z.object({
+  /** In the object store. */
+  bytes: Bytes,
+  /** What a restore of it needs on a volume, WAL included. */
+  dataBytes: Bytes,
+  checksum: Checksum,
+  startLsn: Lsn,
+  stopLsn: Lsn,
+  timeline: z.number().int().positive(),
+  systemIdentifier: z.string().regex(/^\d{1,20}$/),
+  startedAt: z.iso.datetime(),
+  stoppedAt: z.iso.datetime(),
+  parts: Count,
+  /** False where an increment was asked for and a full backup was made. */
+  incremental: z.boolean(),
+  /** Why it is a full one, in words. */
+  note: z.string().max(1000).optional(),
+});
+export type BackupResult = z.infer<typeof BackupResult>;
+
+/** A stretch of WAL that no archive has: no second between the two can be restored. */
+const Gap = z.object({ from: z.iso.datetime(), to: z.iso.datetime() });
+
+/**
+ * How far the archive of WAL reaches. A backup that stopped between `earliest` and `latest` can be brought to any second
+ * from its end to `latest`.
+ */
+export const Archive = z.object({
+  systemIdentifier: z.string().regex(/^\d{1,20}$/),
+  timeline: z.number().int().positive(),
+  /** From here on nothing is missing; absent until the first piece was stored. */
+  earliest: z.iso.datetime().optional(),
+  /** Up to here all that was committed is stored. */
+  latest: z.iso.datetime().optional(),
+  /** The last ones, oldest first. */
+  gaps: z.array(Gap).max(100),
+  /** What waits on the volume to be stored. */
+  pendingBytes: Bytes,
+  /** Why nothing is stored at the moment. */
+  error: z.string().max(1000).optional(),
+});
+export type Archive = z.infer<typeof Archive>;
 
 export const Inventory = z.object({
   databases: z.array(z.object({ name: z.string() })),
@@ -228,10 +298,12 @@ export type EnrolRequest = z.infer<typeof EnrolRequest>;
 export const EnrolReply = z.object({ certificate: z.string(), ca: z.string() });
 export type EnrolReply = z.infer<typeof EnrolReply>;
 
+/** Asks for another certificate for the engine's key, before the present one ends; answered as an enrolment is. */
+export const CertificateRequest = z.object({ tlsPublicKey: z.string().max(512) });
+export type CertificateRequest = z.infer<typeof CertificateRequest>;
+
 export const RotateRequest = z.object({ publicKey: z.string().max(512) });
 export type RotateRequest = z.infer<typeof RotateRequest>;
-
-const Bytes = z.number().nonnegative().max(Number.MAX_SAFE_INTEGER);
 
 export const Report = z.object({
   serviceStatus: z.enum(["building", "healthy", "running", "shutdown", "crashed", "failed"]),
@@ -249,8 +321,47 @@ export const Report = z.object({
   logs: z.array(GuestLog).max(20).optional(),
   /** With every report of one that follows or is followed. */
   replication: Position.optional(),
+  /** Of the backup or restore that runs: bytes moved so far; they rise as long as it gets on. */
+  progress: z.object({ jobId: z.uuid(), bytes: Bytes }).optional(),
+  /** Absent = nothing is archived. */
+  archive: Archive.optional(),
 });
 export type Report = z.infer<typeof Report>;
+
+/** `POST /guest/v1/grant`: asks for the places of a queued job of this guest's, or for that of its WAL. */
+export const GrantRequest = z.union([z.object({ jobId: z.uuid() }), z.object({ archive: z.literal(true) })]);
+export type GrantRequest = z.infer<typeof GrantRequest>;
+export const grantMethods = ["GET", "HEAD", "PUT"] as const;
+export const GrantReply = z.object({
+  /** Bound into every object, with place and name. */
+  installation: z.string().min(1),
+  places: z
+    .array(
+      z.object({
+        /** `wal`: of this instance (`archive`), or, for a restore with `until`, of the one that was backed up. */
+        backupId: z.union([z.uuid(), z.literal("wal")]),
+        /** That of the job; of WAL the prefix is the id of the instance it is of. */
+        place: Place,
+        /** `<url>/<name>` is an object (GET, HEAD, PUT); `<url>?list&after=<name>` tells up to 1000 names, in order: `ObjectList`. */
+        url: z.url({ protocol: /^https$/ }),
+        /** Sent with every request. */
+        headers: z.record(z.string(), z.string()),
+        methods: z.array(z.enum(grantMethods)),
+        expiresAt: z.iso.datetime(),
+        /** The 256 bit data key, in hex, sealed for the agent (`core/guest/seal`), bound by `keyBound`. */
+        key: z.string(),
+      }),
+    )
+    .max(1001),
+});
+export type GrantReply = z.infer<typeof GrantReply>;
+/** Names below the prefix, without it. */
+export const ObjectList = z.object({ objects: z.array(z.object({ name: z.string(), bytes: Bytes })) });
+export type ObjectList = z.infer<typeof ObjectList>;
+/** What a sealed data key is for: this agent, and this backup or the WAL of this prefix. */
+export const keyBound = (instanceId: string, generation: number, { projectId, container, prefix }: Place) => ["coffer data key", instanceId, generation, projectId, container, prefix].join("\n");
+/** Of one object that a grant lets in. */
+export const OBJECT_BYTES = 64 * 1024 * 1024;
 
 export const JobResult = z.object({
   id: z.uuid(),

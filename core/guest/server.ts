@@ -1,8 +1,10 @@
-import { and, asc, eq, isNull, lt, sql } from "drizzle-orm";
-import { createHash, createPublicKey, timingSafeEqual, verify, type KeyObject } from "node:crypto";
+import { and, asc, eq, isNull, lt, or, sql } from "drizzle-orm";
+import { createHash, createPublicKey, timingSafeEqual, verify, X509Certificate, type KeyObject } from "node:crypto";
+import { walArchive } from "#core/backup/backup.sql";
 import { now } from "#core/context";
 import { read, transaction } from "#core/db/index";
 import { AppError } from "#core/error";
+import { tellEnd, tellError } from "#core/event/index";
 import { settleConfiguration } from "#core/guest/configuration";
 import { isDue } from "#core/guest/due";
 import { settleTls } from "#core/guest/tls";
@@ -149,6 +151,14 @@ export async function rotate(caller: Caller, publicKey: string) {
   );
 }
 
+/** The name that a certificate for the engine's key is to carry: the instance's address, and nothing the guest could choose. */
+export async function certified(caller: Caller, tlsPublicKey: string): Promise<string> {
+  tlsKey(tlsPublicKey);
+  const [found] = await read((tx) => tx.select({ address: instance.address }).from(instance).where(and(eq(instance.id, caller.instanceId), isNull(instance.deletedAt))));
+  if (!found?.address) throw refused("The instance is gone.", "guest.revoked");
+  return found.address;
+}
+
 /** Who speaks for an instance. */
 export type Guest = Omit<Caller, "sequence">;
 
@@ -183,11 +193,47 @@ export async function report(caller: Guest, { report: seen, results, protocol, s
     if (!row) throw refused("The instance is gone, or its server was replaced.", "guest.revoked");
     await tx
       .update(guest)
-      .set({ agentVersion: seen.agentVersion, protocol, ...(seen.inventory && { inventory: seen.inventory }), ...(seen.logs && { logs: seen.logs }), ...(seen.sealingKey !== undefined && { sealingKey: seen.sealingKey }), position: seen.replication ?? null, positionAt: seen.replication ? at : null })
+      .set({ agentVersion: seen.agentVersion, protocol, ...(seen.inventory && { inventory: seen.inventory, ...ends(seen.inventory.certificate) }), ...(seen.logs && { logs: seen.logs }), ...(seen.sealingKey !== undefined && { sealingKey: seen.sealingKey }), position: seen.replication ?? null, positionAt: seen.replication ? at : null })
       .where(eq(guest.instanceId, caller.instanceId));
+    if (seen.archive) await tx.update(walArchive).set({ reach: seen.archive }).where(eq(walArchive.instanceId, caller.instanceId));
+    if (seen.progress) await noteProgress(caller, seen.progress);
     for (const result of results) await settle(caller, result);
     return results.length > 0 || row.task !== "NONE";
   });
+}
+
+/** When a certificate ends; one with another end has not been told of. Nothing is known of what cannot be read. */
+function ends(pem: string | undefined) {
+  const at = pem === undefined ? null : endOf(pem);
+  const same = sql`${guest.certificateEndsAt} is not distinct from ${at?.toISOString() ?? null}::timestamptz`;
+  return { certificateEndsAt: at, certificateToldAt: sql`case when ${same} then ${guest.certificateToldAt} end` };
+}
+
+function endOf(pem: string): Date | null {
+  try {
+    return new Date(new X509Certificate(pem).validTo);
+  } catch {
+    return null;
+  }
+}
+
+/** Keeps how far a job has come; only more than before is progress. */
+async function noteProgress({ instanceId, generation }: Guest, { jobId, bytes }: NonNullable<Report["progress"]>) {
+  const moved = Math.round(bytes);
+  await transaction((tx) =>
+    tx
+      .update(guestJob)
+      .set({ progressBytes: moved, progressAt: now() })
+      .where(
+        and(
+          eq(guestJob.id, jobId),
+          eq(guestJob.instanceId, instanceId),
+          eq(guestJob.generation, generation),
+          eq(guestJob.state, "queued"),
+          or(isNull(guestJob.progressBytes), lt(guestJob.progressBytes, moved)),
+        ),
+      ),
+  );
 }
 
 /** Stores a job's end once; told again it changes nothing. */
@@ -206,8 +252,9 @@ async function settle(caller: Guest, result: JobResult) {
         finishedAt: at,
       })
       .where(and(eq(guestJob.id, result.id), eq(guestJob.instanceId, caller.instanceId), eq(guestJob.state, "queued")))
-      .returning({ kind: guestJob.kind, error: guestJob.error, requestId: guestJob.requestId });
+      .returning({ kind: guestJob.kind, error: guestJob.error, requestId: guestJob.requestId, notice: guestJob.notice });
     if (!job) return;
+    if (job.notice) await (result.ok ? tellEnd(job.notice) : tellError(job.notice, { message: job.error ?? "", exception: "guest.failed" }));
     await settleConfiguration(caller, job.kind, result, asked?.spec ?? {});
     await settleModules(caller, job.kind, result, asked?.spec ?? {});
     await settleTls(caller, job.kind, result);

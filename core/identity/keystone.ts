@@ -1,32 +1,28 @@
 import { createHash } from "node:crypto";
 import * as z from "zod";
 import type { Actor } from "#core/actor";
-import type { Clock } from "#core/clock";
 import { AppError, describe } from "#core/error";
 import { limitOf } from "#core/identity/limit";
-import { log } from "#core/log";
 import { ExpiringMap } from "#core/identity/lru";
-import { ServiceToken, type Ask, type ServiceUser } from "#core/identity/service-token";
+import { log } from "#core/log";
+import { unreachable } from "#core/openstack/http";
+import { Session, type SessionOptions } from "#core/openstack/session";
 
 export type UserActor = Extract<Actor, { kind: "user" }>;
 
 export interface TokenVerifier {
   /**
-   * Who a token stands for; undefined when it is unknown, ended, revoked or has no project.
-   * Throws `serviceUnavailable` when Keystone gives no usable answer in time.
+   * Who a token stands for; undefined when it is unknown, ended or revoked. Throws `forbidden`, saying what it
+   * is for instead, when it has no project, and `serviceUnavailable` when Keystone gives no usable answer in time.
    */
   verify(token: string): Promise<UserActor | undefined>;
 }
 
-export interface VerifierOptions extends ServiceUser {
-  /** Identity root, with or without `/v3`. */
-  url: string;
-  clock: Clock;
+export interface VerifierOptions extends SessionOptions {
   /** How long a good answer is believed, and so how late a revocation may be seen. At most 60. */
   cacheSeconds?: number;
   /** Bounds one look-up, log-in included. */
   timeoutMs?: number;
-  fetch?: typeof fetch;
 }
 
 const Answer = z.object({
@@ -34,7 +30,10 @@ const Answer = z.object({
     expires_at: z.iso.datetime({ offset: true }),
     user: z.object({ id: z.string().min(1) }),
     project: z.object({ id: z.string().min(1) }).optional(),
+    domain: z.object({ name: z.string() }).optional(),
+    system: z.object({}).optional(),
     roles: z.array(z.object({ name: z.string() })).optional(),
+    application_credential: z.object({ access_rules: z.array(z.object({ service: z.string(), method: z.string(), path: z.string() })).optional() }).optional(),
   }),
 });
 
@@ -44,8 +43,13 @@ const MAX_CACHE_SECONDS = 60;
 const REFUSAL_MS = 5_000;
 /** About 4 MB at most: a hash and a small object each. */
 const CAPACITY = 10_000;
-/** Visible ASCII, the length of the largest PKI token: anything else could not be sent on as a header. */
-const plausible = /^[\x21-\x7e]{1,8192}$/;
+/**
+ * Visible ASCII: anything else could not be sent on as a header. Fernet tokens have 255 characters at most, JWS tokens
+ * below a thousand; a server in front of Keystone may refuse headers of 4 KB, and its refusal would look like an outage.
+ */
+const plausible = /^[\x21-\x7e]{1,2048}$/;
+/** Without it Keystone hides tokens whose application credential has access rules: only who keeps to them may see them. */
+const RULES = { "openstack-identity-access-rules": "1.0" };
 
 /**
  * Verifies tokens against any Keystone v3 (Identity API v3, "Validate and show information
@@ -55,11 +59,10 @@ const plausible = /^[\x21-\x7e]{1,8192}$/;
 export function createTokenVerifier(options: VerifierOptions): TokenVerifier {
   const { clock, timeoutMs = 5_000 } = options;
   const believeMs = Math.min(options.cacheSeconds ?? MAX_CACHE_SECONDS, MAX_CACHE_SECONDS) * 1000;
-  const ask = asker(options);
-  const service = new ServiceToken(ask, options, clock);
+  const session = new Session({ ...options, timeoutMs });
   const known = new ExpiringMap<UserActor>(CAPACITY);
-  // Apart from the good ones, so that a flood of bad tokens does not push those out.
-  const refused = new ExpiringMap<true>(CAPACITY);
+  // Apart from the good ones, so that a flood of bad tokens does not push those out. With the error that says more, if any.
+  const refused = new ExpiringMap<AppError | undefined>(CAPACITY);
   const pending = new Map<string, Promise<UserActor | undefined>>();
   const limit = limitOf({ running: 64, waiting: 1024, name: "Token validation" });
 
@@ -68,27 +71,19 @@ export function createTokenVerifier(options: VerifierOptions): TokenVerifier {
     const asked = clock.now().getTime();
     const found = await within(timeoutMs, validate(token));
     const now = clock.now().getTime();
-    if (found && found.expires > now) {
-      known.set(key, found.actor, Math.min(found.expires, asked + believeMs));
-      return found.actor;
-    }
-    refused.set(key, true, now + REFUSAL_MS);
-    return undefined;
+    const meant = found && found.expires > now ? found.actor : undefined;
+    if (meant && !(meant instanceof AppError)) known.set(key, meant, Math.min(found?.expires ?? 0, asked + believeMs));
+    else refused.set(key, meant, now + REFUSAL_MS);
+    return answerOf(meant);
   }
 
-  async function validate(token: string, renewed = false): Promise<Found | undefined> {
-    const own = await service.get();
-    const { status, body } = await ask("/auth/tokens?nocatalog", {
-      headers: { accept: "application/json", "x-auth-token": own, "x-subject-token": token },
-    });
+  async function validate(token: string): Promise<Found | undefined> {
+    const { status, body } = await session.ask(`${session.identityUrl}/auth/tokens?nocatalog`, { headers: { "x-subject-token": token, ...RULES } });
     if (status === 200) return parse(body);
     if (status === 404) return undefined;
-    if (status === 401) {
-      service.discard(own);
-      if (!renewed) return validate(token, true);
-    }
-    throw new AppError("serviceUnavailable", "The identity service could not validate the token", {
+    throw new AppError("serviceUnavailable", "The identity service could not validate the token.", {
       reason: "identity.validate",
+      ...(status === 403 && { next: "The user of this service needs a role that may validate tokens, such as admin in the project service." }),
       cause: new Error(`Keystone answered ${status}`),
     });
   }
@@ -100,11 +95,13 @@ export function createTokenVerifier(options: VerifierOptions): TokenVerifier {
       const now = clock.now().getTime();
       const hit = known.get(key, now);
       if (hit) return hit.value;
-      if (refused.get(key, now)) return undefined;
+      const refusal = refused.get(key, now);
+      if (refusal) return answerOf(refusal.value);
       let answer = pending.get(key);
       if (!answer) {
         answer = limit(() => lookUp(token, key))
           .catch((error: unknown) => {
+            if (error instanceof AppError && error.code !== "serviceUnavailable") throw error;
             const cause = error instanceof Error ? error.cause : undefined;
             log.warn("token could not be validated", { error: describe(error), ...(cause !== undefined && { cause: describe(cause) }) });
             throw error;
@@ -117,23 +114,31 @@ export function createTokenVerifier(options: VerifierOptions): TokenVerifier {
   };
 }
 
+const SERVICE = "identity service";
+
 interface Found {
-  actor: UserActor;
+  /** Or why there is none to act for. */
+  actor: UserActor | AppError;
   /** Epoch ms. */
   expires: number;
 }
 
-/** Undefined for a token without a project: it says who, but not on whose behalf. */
-function parse(body: unknown): Found | undefined {
+function answerOf(meant: UserActor | AppError | undefined): UserActor | undefined {
+  if (meant instanceof AppError) throw meant;
+  return meant;
+}
+
+function parse(body: unknown): Found {
   const answer = Answer.safeParse(body);
   if (!answer.success) {
-    throw new AppError("serviceUnavailable", "The identity service sent an answer that is no token", {
+    throw new AppError("serviceUnavailable", "The identity service sent an answer that is no token.", {
       reason: "identity.answer",
       cause: answer.error,
     });
   }
-  const { user, project, roles = [], expires_at } = answer.data.token;
-  if (!project) return undefined;
+  const { user, project, domain, system, roles = [], expires_at, application_credential: credential } = answer.data.token;
+  const expires = Date.parse(expires_at);
+  if (!project) return { actor: withoutProject(domain ? `scoped to the domain '${domain.name}', not to a project` : system ? "scoped to the system, not to a project" : "not scoped to a project"), expires };
   const names = Object.freeze(roles.map((role) => role.name));
   return {
     // Frozen, because every request with this token gets the same object.
@@ -143,39 +148,24 @@ function parse(body: unknown): Found | undefined {
       projectId: project.id,
       roles: names,
       isAdmin: names.some((name) => name.toLowerCase() === "admin"),
+      ...(credential?.access_rules && { accessRules: Object.freeze(credential.access_rules) }),
     }),
-    expires: Date.parse(expires_at),
+    expires,
   };
 }
 
-function asker({ url, timeoutMs = 5_000, fetch: send = fetch }: VerifierOptions): Ask {
-  const root = url.replace(/\/+$/, "");
-  const base = root.endsWith("/v3") ? root : `${root}/v3`;
-  return async (path, init) => {
-    try {
-      // A redirect could carry the service's own token to another host.
-      const response = await send(base + path, { ...init, redirect: "error", signal: AbortSignal.timeout(timeoutMs) });
-      return { status: response.status, headers: response.headers, body: json(await response.text()) };
-    } catch (error) {
-      throw unreachable(error);
-    }
-  };
-}
-
-function json(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    // A proxy's error page, for one; who reads the reply judges by its status and finds no body.
-    return undefined;
-  }
-}
+/** As in Trove, where such a token passes Keystone's middleware and is refused by the path's project (contract §4.5). */
+const withoutProject = (scope: string) =>
+  new AppError("forbidden", `The token is ${scope}.`, {
+    reason: "project.none",
+    next: "Log in with a project (OS_PROJECT_NAME or OS_PROJECT_ID).",
+  });
 
 /** Each request has its own time-out; this bounds the few that one look-up may need together. */
 async function within<T>(ms: number, work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(unreachable(new Error(`no answer within ${ms} ms`))), ms);
+    timer = setTimeout(() => reject(unreachable(SERVICE, "identity", new Error(`no answer within ${ms} ms`))), ms);
   });
   try {
     return await Promise.race([work, late]);
@@ -183,10 +173,3 @@ async function within<T>(ms: number, work: Promise<T>): Promise<T> {
     clearTimeout(timer);
   }
 }
-
-const unreachable = (cause: unknown) =>
-  new AppError("serviceUnavailable", "The identity service does not answer", {
-    reason: "identity.unreachable",
-    next: "Try again; if it persists, look at the identity service.",
-    cause,
-  });

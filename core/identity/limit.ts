@@ -21,7 +21,7 @@ export function limitOf({ running, waiting, name }: LimitOptions): Limit {
   return async (job) => {
     if (active >= running) {
       if (queue.length >= waiting) {
-        throw new AppError("serviceUnavailable", `${name} is overloaded`, { reason: "identity.overloaded", next: "Try again in a few seconds." });
+        throw new AppError("serviceUnavailable", `${name} is overloaded.`, { reason: "identity.overloaded", next: "Try again in a few seconds." });
       }
       // The one that ends hands its place over, so `active` stays as it is.
       await new Promise<void>((start) => queue.push(start));

@@ -4,13 +4,16 @@ import { batch, transaction } from "#core/db/index";
 import { given, statement } from "#core/db/statement";
 import * as Datastore from "#core/datastore/index";
 import { AppError, badRequest } from "#core/error";
+import type { Traits } from "#core/event/event.sql";
 import { enqueue } from "#core/guest/client";
+import type { JobSpec } from "#core/guest/protocol";
 import { offered } from "#core/instance/catalogue";
 import { checkDatabases, checkUsers, sealed, type NewDatabase, type NewUser } from "#core/instance/account";
 import { instance, type Access, type Nic } from "#core/instance/instance.sql";
 import { applicable } from "#core/instance/modules";
 import { holdGroup } from "#core/instance/overrides";
 import type { Detail } from "#core/instance/row";
+import { createdTraits, namesOf } from "#core/instance/told";
 import { begin } from "#core/operation/index";
 import { charge, defaultLimits } from "#core/quota/index";
 
@@ -28,9 +31,22 @@ export interface NewInstance {
   region?: string;
   /** Id of a configuration group; that it is for this datastore version is not asked (contract §2.1): the server judges its values. */
   configuration?: string;
+  /**
+   * The backup to begin with, judged once datastore, flavor and volume are known to be right (contract §2.1): it throws, or
+   * answers what the guest is to restore and whether root was enabled there.
+   */
+  restore?: (target: { datastoreId: string; version: string; volumeGb: number }) => Promise<Restoring>;
   /** Ids of modules to apply beside those that apply by themselves. */
   modules: string[];
 }
+
+interface Restoring {
+  restore: NonNullable<JobSpec<"prepare">["restore"]>;
+  rootEnabled: boolean;
+}
+
+/** A restore may take so long before anything moves (contract §7.1, `restore_usage_timeout`). */
+const RESTORE_MINUTES = 60;
 
 type Group = Awaited<ReturnType<typeof holdGroup>>;
 
@@ -53,6 +69,7 @@ export async function create(wish: NewInstance, config: Config): Promise<Detail>
     throw badRequest(`Region '${wish.region}' is not served here; '${config.COFFER_REGION}' is.`, { reason: "region.unknown" });
   }
   const { sizeGb, type } = checkVolume(wish.volume, config);
+  const restoring = await wish.restore?.({ datastoreId: store.id, version: version.version, volumeGb: sizeGb });
   const modules = await applicable(wish.modules, { datastoreId: store.id, datastoreVersionId: version.id });
   const users = await sealed(manager, wish.users);
 
@@ -79,6 +96,7 @@ export async function create(wish: NewInstance, config: Config): Promise<Detail>
     locality: wish.locality ?? null,
     nics: wish.nics,
     access: wish.access,
+    rootEnabled: restoring?.rootEnabled ?? false,
   } as const;
   // Executed in this order. The quota comes last: its row is locked until the commit, and every other create of
   // the project waits for it.
@@ -98,10 +116,11 @@ export async function create(wish: NewInstance, config: Config): Promise<Detail>
             ...(group && { overrides: group.values }),
             databases: wish.databases,
             users,
+            ...(restoring && { restore: restoring.restore }),
             ...(modules.length > 0 && { modules: modules.map((id) => ({ id })) }),
           },
         }),
-        begin({ instanceId: row.id, projectId, kind: "create" }),
+        begin({ instanceId: row.id, projectId, kind: "create", traits: told(wish, row, { store, version }, restoring), ...(restoring && { minutes: RESTORE_MINUTES }) }),
         charge(projectId, { instances: 1, ram: flavor.ramMb, volumes: sizeGb }, defaultLimits(config)),
       ]),
     );
@@ -117,6 +136,20 @@ export async function create(wish: NewInstance, config: Config): Promise<Detail>
       return { stored: made, group };
     });
   }
+}
+
+/** Contract §8.6. */
+function told(wish: NewInstance, row: Parameters<typeof createdTraits>[0], { store, version }: ReturnType<typeof Datastore.resolve>, restoring: Restoring | undefined): Traits {
+  const { databases, users, modules, locality } = wish;
+  return {
+    ...createdTraits(row, { datastore: store.name, version: version.name, image: version.image }, wish),
+    ...(databases.length > 0 && { databases: namesOf(databases) }),
+    ...(users.length > 0 && { users: namesOf(users) }),
+    ...(modules.length > 0 && { modules: modules.join(",") }),
+    ...(locality !== undefined && { locality }),
+    ...(restoring && { backup_id: restoring.restore.chain.at(-1)?.backupId ?? null }),
+    ...(restoring?.restore.until && { restore_point: restoring.restore.until.time }),
+  };
 }
 
 const insertInstance = statement((tx) => tx.insert(instance).values(given(columns)).returning());
@@ -143,6 +176,7 @@ const columns = [
   "nics",
   "access",
   "configurationId",
+  "rootEnabled",
 ] as const satisfies (keyof typeof instance.$inferInsert)[];
 
 export const unknownFlavor = (id: string | undefined) =>

@@ -17,6 +17,7 @@ export const actionable = () =>
     eq(instance.serverState, "ACTIVE"),
     inArray(instance.task, [...idle]),
     inArray(instance.serviceStatus, [...servicesAllowingActions]),
+    isNull(instance.backupId),
   );
 
 /** The words of §3.3: an error task is named by what failed. */
@@ -40,6 +41,7 @@ export function obstacle(row: Instance) {
   if (row.serverState !== "ACTIVE") return refused(row, `instance status was ${statusOf(row)}`);
   if (row.desired === "absent" || !idle.includes(row.task)) return refused(row, `task status was ${word(row.task)}`);
   if (!serviceAllowsActions(row.serviceStatus)) return refused(row, `instance status was ${statusOf(row)}`);
+  if (row.backupId !== null) return refused(row, "instance status was BACKUP");
   return undefined;
 }
 

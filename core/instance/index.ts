@@ -1,11 +1,12 @@
 /** Database instances: what can be done to them. One file per verb; this is the door. */
 export { create } from "#core/instance/create";
-export { get, list, listEverywhere, type Detail } from "#core/instance/row";
+export { get, getWith, list, listEverywhere, type Detail } from "#core/instance/row";
 export { loaded, rename, resizeFlavor, resizeVolume, restart, updateAccess } from "#core/instance/change";
 export { createReplicas } from "#core/instance/replica";
 export { detach, eject, promote } from "#core/instance/set";
 export { migrate, rebuild, reboot } from "#core/instance/manage";
 export { diagnostics, hardware, ping, stop, type Diagnostics, type Hardware } from "#core/instance/question";
+export { upgrade } from "#core/instance/upgrade";
 export { remove, resetStatus, resetTask } from "#core/instance/remove";
 export { createDatabases, deleteDatabase, listDatabases } from "#core/instance/databases";
 export {

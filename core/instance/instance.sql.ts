@@ -69,6 +69,8 @@ export const instance = pgTable(
     sslMode: text("ssl_mode").$type<TlsMode>().notNull().default("builtin"),
     sslContainerRef: text("ssl_container_ref"),
     sslPasswordRef: text("ssl_password_ref"),
+    /** The backup that is being made of it, for as long as it runs (contract §3.1, row 11). */
+    backupId: uuid("backup_id"),
     /** The source it follows, or is being made to; null = it follows nobody. */
     replicaOf: uuid("replica_of").references((): AnyPgColumn => instance.id),
     rootEnabled: boolean("root_enabled").notNull().default(false),
@@ -79,8 +81,12 @@ export const instance = pgTable(
   (table) => [
     index("instance_by_project").on(table.projectId, table.id).where(sql`${table.deletedAt} is null`),
     index("instance_by_configuration").on(table.configurationId, table.id).where(sql`${table.configurationId} is not null`),
+    // Lists of administrators, latest change first: all, those that are there, those that are gone, a project's.
     index("instance_by_source").on(table.replicaOf, table.id).where(sql`${table.replicaOf} is not null`),
     index("instance_by_update").on(table.updatedAt, table.id),
+    index("instance_present_by_update").on(table.updatedAt, table.id).where(sql`${table.deletedAt} is null`),
+    index("instance_gone_by_update").on(table.updatedAt, table.id).where(sql`${table.deletedAt} is not null`),
+    index("instance_by_project_and_update").on(table.projectId, table.updatedAt, table.id),
   ],
 );
 

@@ -16,7 +16,7 @@ import { operation } from "#core/operation/operation.sql";
 /** Reboots the server of an instance, dead guest or not. */
 export const reboot = (wanted: string): Promise<void> =>
   transaction(async () => {
-    const row = await take(wanted, { task: "REBOOTING", serviceStatus: "restarting" });
+    const row = await takeServer(wanted, { task: "REBOOTING", serviceStatus: "restarting" });
     await begin({ instanceId: row.id, projectId: row.projectId, kind: "reboot" });
   });
 
@@ -28,7 +28,7 @@ export async function rebuild(wanted: string, imageId: string, images: Images): 
   const { version } = await get(wanted);
   await demandImage(images, { id: imageId }, version);
   await transaction(async () => {
-    const row = await take(wanted, { task: "BUILDING", serviceStatus: "building" });
+    const row = await takeServer(wanted, { task: "BUILDING", serviceStatus: "building" });
     await begin({ instanceId: row.id, projectId: row.projectId, kind: "rebuild", input: { imageId, generation: row.generation + 1 } });
   });
 }
@@ -45,8 +45,8 @@ export const migrate = (wanted: string, host: string | undefined): Promise<void>
 /** Members of a set of which an operation runs at another one. */
 const switching: readonly Task[] = ["PROMOTING", "EJECTING"];
 
-/** Puts an instance that has a server, and was built once, into a task; in the open transaction. */
-async function take(wanted: string, set: Partial<Pick<Instance, "task" | "serviceStatus">>): Promise<Instance> {
+/** Puts an instance that has a server, and was built once, into a task; in the open transaction. 422 otherwise. */
+export async function takeServer(wanted: string, set: Partial<Pick<Instance, "task" | "serviceStatus" | "datastoreVersionId">>): Promise<Instance> {
   const id = idOf(wanted);
   await lockRunning(id);
   const when = and(eq(instance.desired, "present"), ne(instance.serverState, "none"), notInArray(instance.task, [...switching]));

@@ -2,7 +2,9 @@ import { and, eq, inArray, ne, not, notInArray, or, type SQL } from "drizzle-orm
 import { transaction } from "#core/db/index";
 import { emit } from "#core/db/outbox";
 import { unprocessable } from "#core/error";
+import { tellDone } from "#core/event/index";
 import * as Flavor from "#core/flavor/index";
+import { failBackups } from "#core/instance/backups";
 import { change, lockRunning, look, notReady, refused, type RunningOperation } from "#core/instance/gate";
 import { instance } from "#core/instance/instance.sql";
 import { forgetModules } from "#core/instance/modules";
@@ -62,23 +64,30 @@ const stillBuilding = (row: Instance) =>
  * old run never goes on: it sees the wish before its next label. What was never built does not
  * become healthy by this: it shows ERROR. An instance that is being deleted stays so.
  */
-export const resetStatus = (wanted: string): Promise<void> => reset(wanted, { serviceStatus: "unknown" });
+export const resetStatus = (wanted: string): Promise<void> =>
+  transaction(async () => {
+    const { id, projectId } = await reset(wanted, { serviceStatus: "unknown" });
+    await tellDone("instance_reset_status", { kind: "instance", id, projectId });
+  });
 
 /** As `resetStatus`, but what the guest last said stays (contract §5.3 `reset-task-status`). 422 before there is a server. */
-export const resetTask = (wanted: string): Promise<void> => reset(wanted, {}, ne(instance.serverState, "none"));
+export const resetTask = async (wanted: string): Promise<void> => void (await reset(wanted, {}, ne(instance.serverState, "none")));
 
-async function reset(wanted: string, further: Partial<Pick<Instance, "serviceStatus">>, when?: SQL): Promise<void> {
+async function reset(wanted: string, further: Partial<Pick<Instance, "serviceStatus">>, when?: SQL): Promise<Instance> {
   const id = idOf(wanted);
-  await transaction(async () => {
+  return transaction(async () => {
     const running = await lockRunning(id);
+    const set = { backupId: null, ...further };
     const unbuilt = inArray(instance.task, ["BUILDING", "BUILDING_ERROR"]);
     const present = and(eq(instance.desired, "present"), when);
     const row =
-      (await change(id, { set: { task: "BUILDING_ERROR", ...further }, when: and(present, unbuilt) })) ??
-      (await change(id, { set: { task: "NONE", ...further }, when: and(present, not(unbuilt)) })) ??
+      (await change(id, { set: { task: "BUILDING_ERROR", ...set }, when: and(present, unbuilt) })) ??
+      (await change(id, { set: { task: "NONE", ...set }, when: and(present, not(unbuilt)) })) ??
       (await look(id));
     if (when && row.desired === "present" && row.serverState === "none") throw notReady(row);
+    await failBackups(id, "The instance's status was reset.");
     if (running && running.kind !== "destroy") await interrupt(row, running);
+    return row;
   });
 }
 

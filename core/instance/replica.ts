@@ -1,5 +1,7 @@
+import { eq } from "drizzle-orm";
 import type { Config } from "#core/config";
 import { newId, now, user } from "#core/context";
+import { datastoreVersion } from "#core/datastore/datastore.sql";
 import { inside, transaction } from "#core/db/index";
 import { AppError, badRequest } from "#core/error";
 import * as Flavor from "#core/flavor/index";
@@ -9,6 +11,7 @@ import { instance, type Access, type Nic } from "#core/instance/instance.sql";
 import { holdGroup } from "#core/instance/overrides";
 import { get, idOf, unknown, type Detail } from "#core/instance/row";
 import { lockSource } from "#core/instance/set";
+import { createdTraits } from "#core/instance/told";
 import { begin } from "#core/operation/index";
 import { charge, defaultLimits } from "#core/quota/index";
 
@@ -76,12 +79,21 @@ export async function createReplicas(wish: NewReplicas, config: Config): Promise
       replicaOf: source.id,
     }));
     const stored = await inside().insert(instance).values(rows).returning();
-    for (const { id } of rows) await begin({ instanceId: id, projectId, kind: "create_replica", input: { sourceId: source.id } });
+    const image = await imageOf(source.datastoreVersionId);
+    for (const row of rows) {
+      const traits = { ...createdTraits(row, { datastore: datastore.name, version: version.name, image }, wish), replica_of: source.id, replica_count: wish.count };
+      await begin({ instanceId: row.id, projectId, kind: "create_replica", input: { sourceId: source.id }, traits });
+    }
     await charge(projectId, { instances: wish.count, ram: wish.count * flavor.ramMb, volumes: wish.count * source.volumeGb }, defaultLimits(config));
     const last = stored.find(({ id }) => id === rows.at(-1)?.id);
     if (!last) throw new Error("the replica was not stored");
     return { instance: last, datastore, version, configuration: group ? { id: group.id, name: group.name } : null, replicas: [], position: null, serverId: null, volumeId: null };
   });
+}
+
+async function imageOf(versionId: string): Promise<string | null> {
+  const [row] = await inside().select({ image: datastoreVersion.image }).from(datastoreVersion).where(eq(datastoreVersion.id, versionId));
+  return row?.image ?? null;
 }
 
 function checkNics(nics: Nic[]) {

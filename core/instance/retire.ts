@@ -1,4 +1,5 @@
 import { and, eq, isNull } from "drizzle-orm";
+import { backup } from "#core/backup/backup.sql";
 import { configuration } from "#core/configuration/configuration.sql";
 import { now } from "#core/context";
 import { transaction } from "#core/db/index";
@@ -9,7 +10,7 @@ import { badRequest } from "#core/error";
 import { instance } from "#core/instance/instance.sql";
 
 /**
- * Takes a version away; 400 while an instance or a configuration group has it. An instance that is accepted in
+ * Takes a version away; 400 while an instance, a backup or a configuration group has it. An instance that is accepted in
  * the same moment keeps running on it: the row stays, for it and for those that are gone.
  */
 export async function removeVersion(id: string): Promise<void> {
@@ -18,11 +19,12 @@ export async function removeVersion(id: string): Promise<void> {
     await tx.select({ id: datastoreVersion.id }).from(datastoreVersion).where(eq(datastoreVersion.id, version.id)).for("update");
     const users = await Promise.all([
       tx.select({ id: instance.id }).from(instance).where(and(eq(instance.datastoreVersionId, version.id), isNull(instance.deletedAt))).limit(1),
+      tx.select({ id: backup.id }).from(backup).where(and(eq(backup.datastoreVersionId, version.id), isNull(backup.deletedAt))).limit(1),
       tx.select({ id: configuration.id }).from(configuration).where(and(eq(configuration.datastoreVersionId, version.id), isNull(configuration.deletedAt))).limit(1),
     ]);
-    const at = (["instance", "configuration group"] as const).findIndex((_, index) => (users[index] ?? []).length > 0);
+    const at = users.findIndex((rows) => rows.length > 0);
     if (at >= 0) {
-      throw badRequest(`Datastore version '${version.name}' is in use by ${at === 0 ? "an instance" : "a configuration group"}.`, {
+      throw badRequest(`Datastore version '${version.name}' is in use by ${["an instance", "a backup", "a configuration group"][at]}.`, {
         reason: "datastore.version_in_use",
         next: "Deactivate it, so that nothing new begins with it.",
       });

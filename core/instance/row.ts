@@ -1,5 +1,5 @@
 import { and, asc, desc, eq, gt, isNotNull, isNull, sql, type SQL } from "drizzle-orm";
-import { user } from "#core/context";
+import { user, within } from "#core/context";
 import { read, type Tx } from "#core/db/index";
 import { statement } from "#core/db/statement";
 import { configuration } from "#core/configuration/configuration.sql";
@@ -100,6 +100,12 @@ export async function get(id: string, { deleted = false } = {}): Promise<Detail>
   const [row] = await read((tx) => (isAdmin ? one.any(tx, { id: at }) : one.own(tx, { id: at, project: projectId })));
   if (!row || (row.instance.deletedAt && !deleted)) throw unknown(id);
   return row;
+}
+
+/** One live instance, and what else there is to know of that id, in one round trip. */
+export async function getWith<T>(id: string, more: (id: string) => Promise<T>): Promise<[Detail, T]> {
+  const at = idOf(id);
+  return read((tx) => within({ tx }, () => Promise.all([get(at), more(at)])));
 }
 
 const newestFirst = (rows: Detail[]) =>

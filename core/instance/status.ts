@@ -10,12 +10,14 @@ export type Task =
   | "RESIZING"
   | "UPDATING"
   | "MIGRATING"
+  | "UPGRADING"
   | "RESTART_REQUIRED"
   | "PROMOTING"
   | "EJECTING"
   | "DETACHING"
   | "BUILDING_ERROR"
   | "UPDATING_ERROR"
+  | "UPGRADING_ERROR"
   | "PROMOTING_ERROR"
   | "EJECTING_ERROR";
 
@@ -43,6 +45,8 @@ export interface Observed {
   silenceSeconds: number;
   /** Since when nobody may write, for want of room. */
   readOnlySince: Date | null;
+  /** The backup that runs, if one does. */
+  backupId: string | null;
   deletedAt: Date | null;
 }
 
@@ -56,6 +60,7 @@ export function statusOf(seen: Observed): Status {
   switch (seen.task) {
     case "BUILDING_ERROR":
     case "UPDATING_ERROR":
+    case "UPGRADING_ERROR":
     case "PROMOTING_ERROR":
     case "EJECTING_ERROR":
       return "ERROR";
@@ -65,6 +70,8 @@ export function statusOf(seen: Observed): Status {
       return "REBOOT";
     case "RESIZING":
       return "RESIZE";
+    case "UPGRADING":
+      return "UPGRADE";
     case "RESTART_REQUIRED":
       return "RESTART_REQUIRED";
     case "PROMOTING":
@@ -80,6 +87,7 @@ export function statusOf(seen: Observed): Status {
     case "NONE":
     case "UPDATING":
     case "MIGRATING":
+      if (seen.backupId !== null) return "BACKUP";
       // A server that the compute service no longer knows counts as shut down.
       return seen.serverState === "none" ? "SHUTDOWN" : seen.serverState;
   }

@@ -5,6 +5,7 @@ import { datastoreVersion } from "#core/datastore/datastore.sql";
 import { badRequest, notFound, unprocessable } from "#core/error";
 import { awaitJob, enqueue, expected, reported, type Doorbell, type JobState } from "#core/guest/client";
 import type { Inventory, JobKind, JobSpec } from "#core/guest/protocol";
+import { toldOf } from "#core/instance/told";
 import { notReady } from "#core/instance/gate";
 import { instance } from "#core/instance/instance.sql";
 import { rulesOf } from "#core/instance/names";
@@ -94,7 +95,7 @@ export async function submit<K extends JobKind>(
     if (!row) throw unknown(id);
     if (row.replicaOf !== null) throw readOnly(row, row.replicaOf);
     const spec = await judge({ ...answering({ row, manager }), expected: shown(manager, await expected(id)) });
-    return enqueue({ instanceId: id, projectId: row.projectId, generation: row.generation, kind, spec });
+    return enqueue({ instanceId: id, projectId: row.projectId, generation: row.generation, kind, spec, ...toldOf(kind, spec) });
   });
   await reach.doorbell.ring(id);
   return jobId;

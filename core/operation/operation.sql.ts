@@ -1,6 +1,7 @@
 import { sql } from "drizzle-orm";
 import { bigserial, boolean, index, integer, jsonb, pgTable, text, uniqueIndex, uuid } from "drizzle-orm/pg-core";
 import { base, instant } from "#core/db/columns";
+import type { Notice } from "#core/event/event.sql";
 import { instance } from "#core/instance/instance.sql";
 
 export type Outcome = "done" | "failed" | "cancelled";
@@ -11,9 +12,14 @@ export interface Input {
   volumeGb?: number;
   /** Where a migration is to go. */
   host?: string;
-  /** What a rebuild makes the server from, and the generation of its new guest. */
+  /** What a rebuild or an upgrade makes the server from, and the generation of its new guest. */
   imageId?: string;
   generation?: number;
+  /** Where an upgrade that failed goes back to. */
+  fromImageId?: string;
+  fromVersionId?: string;
+  /** Which backup is made. */
+  backupId?: string;
   /** The source of a replica set when the work began, and its other members that take part. */
   sourceId?: string;
   memberIds?: string[];
@@ -51,6 +57,8 @@ export const operation = pgTable(
     finishedAt: instant("finished_at"),
     requestId: text("request_id"),
     actor: text("actor").notNull(),
+    /** What its end is told as; null = nobody is told. */
+    notice: jsonb("notice").$type<Notice>(),
   },
   (table) => [
     // Operations are exclusive per instance.

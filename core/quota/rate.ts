@@ -1,7 +1,10 @@
-import { eq, sql } from "drizzle-orm";
+import { and, eq, lt, sql } from "drizzle-orm";
 import { now } from "#core/context";
-import { batch, read } from "#core/db/index";
+import { batch, read, transaction } from "#core/db/index";
 import { rateBucket } from "#core/quota/rate.sql";
+
+/** From a minute's debt to a minute's worth it takes two; the rest is for clocks that differ. */
+const FULL_MINUTES = 10;
 
 /** Requests of one kind that a process has let pass, and how many a minute are allowed. */
 export interface Taken {
@@ -29,6 +32,23 @@ export async function settleRate({ projectId, method, count, perMinute }: Taken)
     { durable: false },
   );
   return row?.tokens ?? perMinute - count;
+}
+
+/** In one statement. */
+const PURGE = 5_000;
+
+/** Forgets buckets that nothing was taken from for longer than a debt can last: they are full again, as is one that is not there. Returns how many. */
+export async function purgeRates(): Promise<number> {
+  const before = new Date(now().getTime() - FULL_MINUTES * 60_000);
+  return transaction(async (tx) => {
+    const idle = tx.select({ projectId: rateBucket.projectId, method: rateBucket.method }).from(rateBucket).where(lt(rateBucket.at, before)).limit(PURGE);
+    const gone = await tx
+      .delete(rateBucket)
+      // Whoever settles meanwhile has moved the time, which is looked at again.
+      .where(and(lt(rateBucket.at, before), sql`(${rateBucket.projectId}, ${rateBucket.method}) in (${idle})`))
+      .returning({ method: rateBucket.method });
+    return gone.length;
+  });
 }
 
 /** What is left by method, as it was settled last, with what has come in since. */

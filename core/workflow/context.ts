@@ -5,6 +5,7 @@ import { ambient, now } from "#core/context";
 import { read, transaction } from "#core/db/index";
 import type { Compute, Flavor } from "#core/driver/compute";
 import type { Network } from "#core/driver/network";
+import type { ObjectStore } from "#core/driver/objectstore";
 import type { Call } from "#core/driver/resource";
 import type { Volumes } from "#core/driver/volume";
 import { AppError } from "#core/error";
@@ -13,6 +14,7 @@ import type { Doorbell } from "#core/guest/client";
 import { external, type ExternalKind } from "#core/id";
 import { resource, type instance } from "#core/instance/instance.sql";
 import type { Operation } from "#core/operation/index";
+import type { Input } from "#core/operation/operation.sql";
 
 export type Instance = typeof instance.$inferSelect;
 
@@ -23,6 +25,8 @@ export interface Workshop {
   volumes: Volumes;
   network: Network;
   doorbell: Doorbell;
+  /** Where backups are; absent where there is no object store. */
+  objects?: ObjectStore;
   /** Guests' way to the control plane, e.g. `https://127.0.0.1:41234/guest/v1`. */
   guestUrl: string;
   /** PEM of the CAs by which guests know the control plane; empty = the public ones. */
@@ -47,6 +51,13 @@ export interface Context extends Workshop {
 }
 
 export const call = (): Call => ({ signal: deadline(ambient().clock, CALL_SECONDS * 1000) });
+
+/** What the run was asked for; the API never begins one without it. */
+export function wanted<K extends keyof Input>({ operation: { input } }: Context, field: K): NonNullable<Input[K]> {
+  const value = input[field];
+  if (value === undefined) throw new Error(`the operation has no ${field}`);
+  return value;
+}
 
 export const nameOf = (c: Context, kind: ExternalKind) => external(c.installation, kind, c.instance.id);
 

@@ -8,12 +8,12 @@ export type Patch = Partial<Omit<typeof instance.$inferInsert, "id" | "projectId
 
 export type Next<L extends string> =
   | { kind: "go"; label: L; patch?: Patch }
-  | { kind: "wait"; seconds: number; patch?: Patch }
+  | { kind: "wait"; seconds: number; deadline?: Date }
   | { kind: "done"; patch?: Patch };
 
 export const go = <L extends string>(label: L, patch?: Patch): Next<L> => ({ kind: "go", label, ...(patch && { patch }) });
-/** Look again after `seconds`; whoever can wake the run earlier may. */
-export const wait = (seconds: number, patch?: Patch): Next<never> => ({ kind: "wait", seconds, ...(patch && { patch }) });
+/** Look again after `seconds`; whoever can wake the run earlier may. `deadline` is the run's from now on: progress moves it. */
+export const wait = (seconds: number, deadline?: Date): Next<never> => ({ kind: "wait", seconds, ...(deadline && { deadline }) });
 export const done = (patch?: Patch): Next<never> => ({ kind: "done", ...(patch && { patch }) });
 
 export type Label<L extends string = string> = (c: Context) => Promise<Next<L>>;

@@ -1,5 +1,6 @@
 import type { Kind } from "#core/operation/index";
 import { updateAccess } from "#core/workflow/access";
+import { backup } from "#core/workflow/backup";
 import { create } from "#core/workflow/create";
 import type { Workflow } from "#core/workflow/define";
 import { destroy } from "#core/workflow/destroy";
@@ -10,6 +11,7 @@ import { migrate, reboot } from "#core/workflow/reboot";
 import { rebuild } from "#core/workflow/rebuild";
 import { resizeFlavor, resizeVolume } from "#core/workflow/resize";
 import { restart } from "#core/workflow/restart";
+import { upgrade } from "#core/workflow/upgrade";
 
 /** Every kind of operation has its workflow. */
 export const workflows = {
@@ -22,6 +24,8 @@ export const workflows = {
   reboot,
   migrate,
   rebuild,
+  upgrade,
+  backup,
   create_replica: createReplica,
   detach_replica: detachReplica,
   promote_replica: promoteReplica,

@@ -1,15 +1,8 @@
-import { and, eq, isNotNull } from "drizzle-orm";
-import { now } from "#core/context";
-import { read } from "#core/db/index";
-import { guest } from "#core/guest/guest.sql";
-import { overridesOf } from "#core/instance/overrides";
-import { externalId, flavorOf, type Context } from "#core/workflow/context";
+import { wanted } from "#core/workflow/context";
 import { define, done, go, wait } from "#core/workflow/define";
 import { fault } from "#core/workflow/fault";
-import { asked, boot, ended, finished, revoke } from "#core/workflow/guest";
-import { imageOf } from "#core/workflow/image";
+import { fenced, rejoined, renewed, resumed } from "#core/workflow/renew";
 import { restingTask } from "#core/workflow/rest";
-import { followingOf, isFollowed, rowOf, served } from "#core/workflow/set";
 import { serverRuns } from "#core/workflow/server";
 
 export const rebuild = define(
@@ -27,46 +20,10 @@ export const rebuild = define(
     settle: async (c, outcome) => (outcome === "done" ? { task: await restingTask(c) } : { task: "BUILDING_ERROR", ...fault(c, outcome) }),
   },
   {
-    fence: async (c) => {
-      await revoke(c, now(), "The instance was rebuilt.");
-      return go("server", { generation: wanted(c.operation.input.generation, "generation") });
-    },
-    server: async (c) => {
-      // The token works once: a guest that has used it must not be made anew under it.
-      if (await enrolled(c)) return go("boot");
-      const image = await imageOf(c.instance.datastoreVersionId);
-      const imageId = wanted(c.operation.input.imageId, "imageId");
-      const server = await c.compute.rebuild(await externalId(c, "server"), { image, imageId, boot: await boot(c, image) }, c.call());
-      return go("boot", { serverState: server.state });
-    },
+    fence: async (c) => go("server", await fenced(c, wanted(c, "generation"), "The instance was rebuilt.")),
+    server: async (c) => go("boot", await renewed(c, wanted(c, "imageId"))),
     boot: async (c) => ((await serverRuns(c)) ? go("engine", { serverState: "ACTIVE" }) : wait(2)),
-    engine: async (c) => {
-      const { instance } = c;
-      const [{ ramMb }, overrides] = await Promise.all([flavorOf(instance.flavorId), overridesOf(instance.configurationId)]);
-      const spec = { memoryMb: ramMb, volumeGb: instance.volumeGb, cidrs: instance.access.allowed_cidrs ?? null, overrides, databases: [], users: [] };
-      return (await finished(c, "engine", "prepare", spec)) && instance.serviceStatus === "healthy" ? go("set") : wait(5);
-    },
-    set: async (c) => {
-      const { id, replicaOf } = c.instance;
-      if (replicaOf === null) return !(await isFollowed(id)) || (await served(c, "set", c.instance)) ? done() : wait(2);
-      const source = await rowOf(replicaOf);
-      const job = await asked(c, "set", "follow", () => followingOf(c, source, c.instance));
-      return job && ended(job) ? done() : wait(2);
-    },
+    engine: async (c) => ((await resumed(c, "engine")) ? go("set") : wait(5)),
+    set: async (c) => ((await rejoined(c, "set")) ? done() : wait(2)),
   },
 );
-
-function wanted<T>(value: T | undefined, field: string): T {
-  if (value === undefined) throw new Error(`the operation has no ${field}`);
-  return value;
-}
-
-async function enrolled({ instance }: Context): Promise<boolean> {
-  const rows = await read((tx) =>
-    tx
-      .select({ id: guest.instanceId })
-      .from(guest)
-      .where(and(eq(guest.instanceId, instance.id), eq(guest.generation, instance.generation), isNotNull(guest.publicKey))),
-  );
-  return rows.length > 0;
-}

@@ -25,7 +25,8 @@ export const createReplica = define(
       volume: "Creates the volume, or adopts the one a lost answer left.",
       port: "Creates the port; the instance gets its address.",
       server: "Creates the server, with the boot data its guest enrols with.",
-      boot: "Waits until the cloud says that the server runs, and until its guest can be confided in.",
+      boot: "Waits until the cloud says that the server runs.",
+      enrol: "Waits until its guest has said what can be confided to it by.",
       source: "The source's guest makes role, slot and access rule for the replica.",
       seed: "The guest copies the source's data, follows, and reports the database healthy.",
     },
@@ -35,10 +36,8 @@ export const createReplica = define(
     volume: madeVolume,
     port: madePort,
     server: madeServer,
-    boot: async (c) => {
-      if (!(await serverRuns(c))) return wait(2);
-      return (await sealingKeyOf(c.instance.id)) === undefined ? wait(2, { serverState: "ACTIVE" }) : go("source", { serverState: "ACTIVE" });
-    },
+    boot: async (c) => ((await serverRuns(c)) ? go("enrol", { serverState: "ACTIVE" }) : wait(2)),
+    enrol: async (c) => ((await sealingKeyOf(c.instance.id)) === undefined ? wait(2) : go("source")),
     source: async (c) => ((await served(c, "source", await livingSource(c))) ? go("seed") : wait(2)),
     seed: async (c) => {
       const source = await livingSource(c);

@@ -1,17 +1,11 @@
 import { release } from "#core/quota/index";
-import { externalId, flavorOf, type Context } from "#core/workflow/context";
+import { externalId, flavorOf, wanted, type Context } from "#core/workflow/context";
 import { overridesOf } from "#core/instance/overrides";
 import { define, done, go, wait, type Patch } from "#core/workflow/define";
 import { fault } from "#core/workflow/fault";
 import { finished } from "#core/workflow/guest";
 import { restingTask } from "#core/workflow/rest";
 import type { Outcome } from "#core/operation/operation.sql";
-
-/** The flavor or size a run was asked for; the API never begins one without it. */
-function wanted<T>(value: T | undefined, field: string): T {
-  if (value === undefined) throw new Error(`the operation has no ${field}`);
-  return value;
-}
 
 export const resizeFlavor = define(
   "resize_flavor",
@@ -25,7 +19,7 @@ export const resizeFlavor = define(
     },
     rollback: "revert_server",
     settle: async (c, outcome) => {
-      const flavorId = wanted(c.operation.input.flavorId, "flavorId");
+      const flavorId = wanted(c, "flavorId");
       if (outcome === "done") return { task: await restingTask(c), flavorId };
       const [from, to] = await Promise.all([flavorOf(c.instance.flavorId), flavorOf(flavorId)]);
       return unchanged(c, outcome, { ram: to.ramMb - from.ramMb });
@@ -33,12 +27,12 @@ export const resizeFlavor = define(
   },
   {
     server: async (c) => {
-      const flavor = await flavorOf(wanted(c.operation.input.flavorId, "flavorId"));
+      const flavor = await flavorOf(wanted(c, "flavorId"));
       const server = await c.compute.resize(await externalId(c, "server"), flavor, c.call());
       return server.state === "ACTIVE" ? go("engine") : wait(2);
     },
     engine: async (c) => {
-      const { ramMb } = await flavorOf(wanted(c.operation.input.flavorId, "flavorId"));
+      const { ramMb } = await flavorOf(wanted(c, "flavorId"));
       return (await finished(c, "engine", "configure", { memoryMb: ramMb, overrides: await overridesOf(c.instance.configurationId) })) && c.instance.serviceStatus === "healthy"
         ? done()
         : wait(5);
@@ -63,19 +57,19 @@ export const resizeVolume = define(
       file_system: "The guest grows the file system on it.",
     },
     settle: async (c, outcome) => {
-      const volumeGb = wanted(c.operation.input.volumeGb, "volumeGb");
+      const volumeGb = wanted(c, "volumeGb");
       if (outcome === "done") return { task: await restingTask(c), volumeGb };
       return unchanged(c, outcome, { volumes: volumeGb - c.instance.volumeGb });
     },
   },
   {
     volume: async (c) => {
-      const volumeGb = wanted(c.operation.input.volumeGb, "volumeGb");
+      const volumeGb = wanted(c, "volumeGb");
       const volume = await c.volumes.resize(await externalId(c, "volume"), volumeGb, c.call());
       return volume.sizeGb >= volumeGb ? go("file_system") : wait(2);
     },
     file_system: async (c) =>
-      (await finished(c, "file_system", "grow_volume", { volumeGb: wanted(c.operation.input.volumeGb, "volumeGb") })) ? done() : wait(5),
+      (await finished(c, "file_system", "grow_volume", { volumeGb: wanted(c, "volumeGb") })) ? done() : wait(5),
   },
 );
 

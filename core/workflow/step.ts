@@ -10,6 +10,7 @@ import { operation, operationStep, type Failure, type Outcome } from "#core/oper
 import { call, LEASE_SECONDS, type Context, type Workshop } from "#core/workflow/context";
 import type { Next, Patch, Workflow } from "#core/workflow/define";
 import { workflows } from "#core/workflow/index";
+import { tell } from "#core/workflow/tell";
 import { paced, POLL_CEILING_SECONDS, waitedSeconds } from "#core/workflow/pace";
 
 /** Failures of one label in a row before the run gives up. */
@@ -189,7 +190,7 @@ async function progress(c: Context, workflow: Workflow, label: string, started: 
       return commit(c, label, started, { outcome: "go" }, { label: next.label, attempt: 0, seconds: 0, ...(next.patch && { patch: next.patch }) });
     case "wait": {
       const seconds = paced(next.seconds, await waitedSeconds(c, label));
-      return commit(c, label, started, { outcome: "wait" }, { label, attempt: c.operation.attempt, seconds, ...(next.patch && { patch: next.patch }) });
+      return commit(c, label, started, { outcome: "wait" }, { label, attempt: c.operation.attempt, seconds, ...(next.deadline && { deadline: next.deadline }) });
     }
     case "done": {
       const { failure } = c.operation;
@@ -263,6 +264,7 @@ async function finish(
       .set({ ...patch, ...end, ...(await keptByDelete(c)), updatedAt: at, version: sql`${instance.version} + 1` })
       .where(and(eq(instance.id, c.instance.id), isNull(instance.deletedAt)))
       .returning({ desired: instance.desired });
+    await tell(c, outcome, error);
     if (row?.desired === "absent" && c.operation.kind !== "destroy") {
       await begin({ instanceId: c.instance.id, projectId: c.operation.projectId, kind: "destroy" });
     }

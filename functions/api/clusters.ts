@@ -1,10 +1,9 @@
 import * as z from "zod";
 import * as Datastore from "#core/datastore/index";
 import { AppError, notFound } from "#core/error";
-import { param, type Call, type Handler } from "#functions/api/call";
+import { param, taking, type Call, type Handler } from "#functions/api/call";
 import { flavorRef, nes, newChoice, nics, uuid, volume } from "#functions/api/fields";
 import { idMarker, limitOf } from "#functions/api/paging";
-import { parse } from "#functions/api/validation";
 
 const member = { flavorRef, volume: volume.optional(), nics: nics.optional(), availability_zone: nes.optional(), modules: z.array(z.object({ id: uuid })).optional(), region_name: nes.optional() };
 const count = z.union([z.int().min(0), z.string().regex(/^[0-9]{1,9}$/)]).optional();
@@ -50,24 +49,17 @@ const noClusters: Handler = async (call) => {
 
 export const clusters = {
   "GET /clusters": noClusters,
-  "POST /clusters": async (call) => {
-    const { datastore } = parse(Create, call.body).cluster;
+  "POST /clusters": taking(Create, async ({ cluster: { datastore } }, call) => {
     const { store } = Datastore.resolve(await Datastore.list(), newChoice({ type: datastore.type, version: datastore.version }), call.config.COFFER_DEFAULT_DATASTORE);
     throw new AppError("notImplemented", `Clusters are not supported for datastore '${store.name}'.`, { reason: "cluster.unsupported", next: "Create an instance instead." });
-  },
+  }),
   "GET /clusters/{id}": missing,
-  "POST /clusters/{id}": async (call) => {
-    parse(Action, call.body);
-    throw none(call);
-  },
+  "POST /clusters/{id}": taking(Action, (_, call) => missing(call)),
   "DELETE /clusters/{id}": missing,
   "GET /clusters/{id}/instances/{instance_id}": missing,
   "GET /clusters/{id}/root": missing,
   "POST /clusters/{id}/root": missing,
   "GET /mgmt/clusters": async () => ({ clusters: [] }),
   "GET /mgmt/clusters/{id}": missing,
-  "POST /mgmt/clusters/{id}/action": async (call) => {
-    parse(Reset, call.body);
-    throw none(call);
-  },
+  "POST /mgmt/clusters/{id}/action": taking(Reset, (_, call) => missing(call)),
 } satisfies Record<string, Handler>;

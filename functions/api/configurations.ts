@@ -1,9 +1,8 @@
 import * as z from "zod";
 import * as Configuration from "#core/configuration/index";
-import { param, type Handler } from "#functions/api/call";
+import { param, taking, type Handler } from "#functions/api/call";
 import { datastoreChoice, nes, newChoice } from "#functions/api/fields";
 import { idMarker, limitOf } from "#functions/api/paging";
-import { parse } from "#functions/api/validation";
 import { groupListed, groupShown } from "#functions/api/views/configuration";
 
 const name = nes.max(64);
@@ -26,27 +25,24 @@ export const configurations = {
     const { rows, next } = await Configuration.list(page(call));
     return { configurations: rows.map(groupListed), ...call.links.next(next) };
   },
-  "POST /configurations": async (call) => {
-    const { configuration: wish } = parse(Create, call.body);
+  "POST /configurations": taking(Create, async ({ configuration: wish }, call) => {
     const created = await Configuration.create(
       { name: wish.name, ...(wish.description && { description: wish.description }), datastore: newChoice(wish.datastore), values: wish.values },
       call.config.COFFER_DEFAULT_DATASTORE,
     );
     return { configuration: groupShown(created, 0) };
-  },
+  }),
   "GET /configurations/{id}": async (call) => {
     const found = await Configuration.get(param(call, "id"));
     return { configuration: groupShown(found, await Configuration.countInstances(found.group.id)) };
   },
-  "PUT /configurations/{id}": async (call) => {
-    const { configuration: wish } = parse(Replace, call.body);
+  "PUT /configurations/{id}": taking(Replace, async ({ configuration: wish }, call) => {
     const change = { ...(wish.name !== undefined && { name: wish.name }), ...(wish.description !== undefined && { description: wish.description }), values: wish.values ?? {} };
     await Configuration.replace(param(call, "id"), change, call.reach);
-  },
-  "PATCH /configurations/{id}": async (call) => {
-    const { configuration: wish } = parse(Merge, call.body);
+  }),
+  "PATCH /configurations/{id}": taking(Merge, async ({ configuration: wish }, call) => {
     await Configuration.merge(param(call, "id"), wish.values ?? {}, call.reach);
-  },
+  }),
   "DELETE /configurations/{id}": (call) => Configuration.remove(param(call, "id")),
   "GET /configurations/{id}/instances": async (call) => {
     const { rows, next } = await Configuration.instancesOf(param(call, "id"), page(call));

@@ -1,12 +1,11 @@
 import * as z from "zod";
 import { AppError } from "#core/error";
 import * as Instance from "#core/instance/index";
-import { param, type Handler } from "#functions/api/call";
+import { param, taking, type Handler } from "#functions/api/call";
 import { checkCarried } from "#functions/api/carried";
 import { databases as databaseList } from "#functions/api/fields";
 import { newDatabase } from "#functions/api/instances";
 import { pageByName } from "#functions/api/paging";
-import { parse } from "#functions/api/validation";
 
 const Databases = z.object({ databases: databaseList });
 
@@ -16,11 +15,10 @@ export const databases = {
     const { page, next } = pageByName(call, names.map((name) => ({ name })));
     return { databases: page, ...call.links.next(next) };
   },
-  "POST /instances/{id}/databases": async (call) => {
-    const wish = parse(Databases, call.body);
+  "POST /instances/{id}/databases": taking(Databases, async (wish, call) => {
     checkCarried(call, wish.databases);
     await Instance.createDatabases(param(call, "id"), wish.databases.map(newDatabase), call.reach);
-  },
+  }),
   "GET /instances/{id}/databases/{database}": () =>
     Promise.reject(new AppError("notImplemented", "A single database cannot be shown; list them.", { reason: "database.show" })),
   "DELETE /instances/{id}/databases/{database}": (call) =>

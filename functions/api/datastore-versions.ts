@@ -1,9 +1,8 @@
 import * as z from "zod";
 import { changeVersion, createVersion, getManaged, listManaged, type VersionRule } from "#core/datastore/manage";
 import { removeVersion } from "#core/instance/retire";
-import { param, type Handler } from "#functions/api/call";
+import { param, taking, type Handler } from "#functions/api/call";
 import { nes, unique, uuid } from "#functions/api/fields";
-import { parse } from "#functions/api/validation";
 import { managedVersionView } from "#functions/api/views/datastore";
 
 const text = z.string().max(255);
@@ -44,15 +43,11 @@ const blank = { image: "", imageTags: [], packages: [], registryExt: "", replStr
 /** What administrators offer: contract §2.9, §5.9. */
 export const datastoreVersions = {
   "GET /mgmt/datastore-versions": async () => ({ versions: (await listManaged()).map(managedVersionView) }),
-  "POST /mgmt/datastore-versions": async (call) => {
-    const { version: wish } = parse(Create, call.body);
+  "POST /mgmt/datastore-versions": taking(Create, async ({ version: wish }, call) => {
     const { name, datastore_name: datastoreName, datastore_manager: manager, active, version = name } = wish;
     await createVersion({ ...blank, ...ruleOf(wish), name, manager, active, datastoreName, version, isDefault: wish.default ?? false }, call.images);
-  },
+  }),
   "GET /mgmt/datastore-versions/{id}": async (call) => ({ version: managedVersionView(await getManaged(param(call, "id"))) }),
-  "PATCH /mgmt/datastore-versions/{id}": (call) => {
-    const wish = parse(Patch, call.body);
-    return changeVersion(param(call, "id"), ruleOf(wish), wish.default, call.images);
-  },
+  "PATCH /mgmt/datastore-versions/{id}": taking(Patch, (wish, call) => changeVersion(param(call, "id"), ruleOf(wish), wish.default, call.images)),
   "DELETE /mgmt/datastore-versions/{id}": (call) => removeVersion(param(call, "id")),
 } satisfies Record<string, Handler>;

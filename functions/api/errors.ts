@@ -3,7 +3,7 @@ import { AppError, describe, type Code } from "#core/error";
 import { log } from "#core/log";
 
 /** The only place where an error gets its HTTP status (contract §4.1). */
-const status = {
+export const faults = {
   badRequest: 400,
   unauthorized: 401,
   forbidden: 403,
@@ -44,8 +44,8 @@ export function answerOf(error: unknown, random: Random): Answer {
 
 function envelope(code: Code, message: string): Answer {
   return {
-    status: status[code],
-    body: { [code]: { code: status[code], message } },
+    status: faults[code],
+    body: { [code]: { code: faults[code], message } },
     ...(code === "serviceUnavailable" && { headers: { "retry-after": String(RETRY_SECONDS) } }),
   };
 }

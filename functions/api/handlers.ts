@@ -1,4 +1,5 @@
 import { actionRoutes } from "#functions/api/actions";
+import { backups } from "#functions/api/backups";
 import type { Handler } from "#functions/api/call";
 import { catalogue } from "#functions/api/catalogue";
 import { clusters } from "#functions/api/clusters";
@@ -20,6 +21,7 @@ import { users } from "#functions/api/users";
 export const handlers: Partial<Record<RouteKey, Handler>> = {
   ...instances,
   ...actionRoutes,
+  ...backups,
   ...databases,
   ...users,
   ...root,

@@ -1,5 +1,6 @@
 import * as z from "zod";
-import { AppError, badRequest, notFound } from "#core/error";
+import { badRequest, notFound } from "#core/error";
+import * as Backups from "#core/backup/index";
 import * as Configuration from "#core/configuration/index";
 import * as Flavor from "#core/flavor/index";
 import * as Instance from "#core/instance/index";
@@ -7,17 +8,27 @@ import type { Access, Nic } from "#core/instance/instance.sql";
 import { defaultsOf } from "#core/parameter/index";
 import { timeline } from "#core/operation/index";
 import * as Ssl from "#core/ssl/index";
-import { param, type Call, type Handler } from "#functions/api/call";
+import { param, taking, type Call, type Handler } from "#functions/api/call";
 import { checkCarried } from "#functions/api/carried";
 import { cidrs, databases, datastoreChoice, flavorRef, modules, nes, newChoice, nics, users, uuid, volume } from "#functions/api/fields";
 import { idMarker, limitOf } from "#functions/api/paging";
-import { parse } from "#functions/api/validation";
+import { windowView } from "#functions/api/views/backup";
 import { detailed, listed, shown } from "#functions/api/views/instance";
 import { operationView } from "#functions/api/views/operation";
 
 const localities = ["affinity", "anti-affinity", "soft-affinity", "soft-anti-affinity"] as const;
 
 const access = z.object({ is_public: z.boolean().optional(), allowed_cidrs: cidrs.optional() });
+
+/** Beyond Trove: a moment, of an instance or counted from a backup. Like all times of the wire it is UTC where it does not say otherwise. */
+const moment = z.iso.datetime({ offset: true, local: true }).transform((text) => new Date(/Z|[+-]\d\d:\d\d$/.test(text) ? text : `${text}Z`));
+const restorePoint = z.object({ backupRef: uuid.optional(), instance: uuid.optional(), targetTime: moment.optional() }).transform((point, context) => {
+  const { backupRef, instance, targetTime } = point;
+  if (targetTime && (backupRef ?? instance) !== undefined) return { time: targetTime, ...(instance !== undefined && { instanceId: instance }), ...(backupRef !== undefined && { backupId: backupRef }) };
+  if (backupRef !== undefined && instance === undefined) return backupRef;
+  context.addIssue({ code: "custom", message: "needs a backupRef, or an instance and a targetTime" });
+  return z.NEVER;
+});
 
 /** Contract §2.1. */
 const Create = z.object({
@@ -28,7 +39,7 @@ const Create = z.object({
     datastore: datastoreChoice.optional(),
     databases: databases.optional(),
     users: users.optional(),
-    restorePoint: z.object({ backupRef: uuid }).optional(),
+    restorePoint: restorePoint.optional(),
     replica_of: uuid.optional(),
     replica_count: z.int().min(1).max(3).optional(),
     configuration: nes.transform((idOrHref) => idOrHref.split("/").at(-1) ?? "").optional(),
@@ -41,8 +52,6 @@ const Create = z.object({
   }),
 });
 type Create = z.output<typeof Create>["instance"];
-
-export const notYet = (what: string) => new AppError("notImplemented", `${what} is not available in this installation.`, { reason: "not_implemented" });
 
 /** An empty list asks for nothing. */
 const given = (value: unknown) => value !== undefined && !(Array.isArray(value) && value.length === 0);
@@ -68,11 +77,9 @@ async function createReplicas(wish: Create, sourceId: string, call: Call) {
   return { instance: shown(created, call) };
 }
 
-const createInstance: Handler = async (call) => {
-  const { instance: wish } = parse(Create, call.body);
+const createInstance = taking(Create, async ({ instance: wish }, call) => {
   if (wish.replica_of !== undefined) return createReplicas(wish, wish.replica_of, call);
   if ((wish.replica_count ?? 1) > 1) throw badRequest("replica_count needs replica_of.", { reason: "replica.count" });
-  if (wish.restorePoint) throw notYet("Restoring a backup");
   checkCarried(call, wish.databases);
   checkCarried(call, wish.users);
   const created = await Instance.create(
@@ -90,11 +97,17 @@ const createInstance: Handler = async (call) => {
       ...(wish.locality !== undefined && { locality: wish.locality }),
       ...(wish.configuration !== undefined && { configuration: wish.configuration }),
       ...(wish.region_name !== undefined && { region: wish.region_name }),
+      ...(wish.restorePoint && { restore: restoreOf(wish.restorePoint, call) }),
     },
     call.config,
   );
   return { instance: shown(created, call) };
-};
+});
+
+const restoreOf =
+  (point: NonNullable<Create["restorePoint"]>, { objects }: Call) =>
+  (target: Parameters<typeof Backups.restoring>[1]) =>
+    Backups.restoring(point, target, objects?.objects);
 
 export const newDatabase = (one: z.output<typeof databases>[number]): Instance.NewDatabase => ({
   name: one.name,
@@ -131,7 +144,11 @@ const page =
     return { instances: rows.map((row) => view(row, call)), ...call.links.next(next) };
   };
 
-const showInstance: Handler = async (call) => ({ instance: shown(await Instance.get(param(call, "id")), call) });
+const showInstance: Handler = async (call) => {
+  const id = param(call, "id");
+  const [detail, window] = await Instance.getWith(id, Backups.windowOf);
+  return { instance: { ...shown(detail, call), ...(window && { point_in_time: windowView(window) }) } };
+};
 
 const deleteInstance: Handler = async (call) => {
   const removed = await Instance.remove(param(call, "id"));
@@ -150,26 +167,23 @@ const Put = z.object({
 });
 const Patch = z.object({ instance: z.strictObject({ ...change, slave_of: z.unknown().optional() }) });
 
-const update =
-  (schema: typeof Put | typeof Patch): Handler =>
-  async (call) => {
-    const { instance: wish } = parse(schema, call.body);
+const update = (schema: typeof Put | typeof Patch) =>
+  taking(schema, async ({ instance: wish }, call) => {
     const id = param(call, "id");
     const others = Object.keys(wish).filter((key) => key !== "name");
     if (others.length > 1) throw badRequest(`Only one of ${others.join(", ")} can be changed at a time.`, { reason: "update.several" });
     // The name is changed even if the second part fails then (contract §2.3).
     if (wish.name !== undefined) await Instance.rename(id, wish.name);
     if ("access" in wish && wish.access) return Instance.updateAccess(id, newAccess(wish.access));
-    if (others.length > 0 || wish.name === undefined) await changeOther(call, others[0], wish.configuration);
-  };
+    if (others.length > 0 || wish.name === undefined) await changeOther(call, others[0], wish);
+  });
 
-async function changeOther(call: Call, key: string | undefined, group: string | null | undefined) {
+async function changeOther(call: Call, key: string | undefined, wish: z.output<typeof Put | typeof Patch>["instance"]) {
   const id = param(call, "id");
+  if (wish.datastore_version !== undefined) return Instance.upgrade(id, wish.datastore_version, call.images);
   // No key at all means detach as well: gophercloud sends it so (contract §2.3).
-  if (key === "configuration" || key === undefined) return group ? Configuration.attach(id, group, call.reach) : Configuration.detach(id, call.reach);
-  if (key === "replica_of" || key === "slave_of") return Instance.detach(id);
-  await Instance.loaded(id);
-  throw notYet("Upgrading an instance");
+  if (key === "configuration" || key === undefined) return wish.configuration ? Configuration.attach(id, wish.configuration, call.reach) : Configuration.detach(id, call.reach);
+  return Instance.detach(id);
 }
 
 /** What the platform sets by itself for an instance of this version and size, whatever its group says. */

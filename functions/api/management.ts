@@ -1,10 +1,9 @@
 import * as z from "zod";
 import * as Instance from "#core/instance/index";
-import { param, type Handler } from "#functions/api/call";
+import { param, taking, type Handler } from "#functions/api/call";
 import { nes, uuid } from "#functions/api/fields";
 import { unknownPath } from "#functions/api/instances";
 import { flag, limitOf, offsetMarker } from "#functions/api/paging";
-import { parse } from "#functions/api/validation";
 import { diagnosticsView, hardwareView, managed, managedDetail, rootHistoryView } from "#functions/api/views/management";
 
 /** Trove has no cap here; a page of this size is still one reasonable reply. */
@@ -20,15 +19,14 @@ const Action = z.union([
 ]);
 
 /** Contract §5.3: exactly one action. */
-const act: Handler = async (call) => {
-  const wish = parse(Action, call.body);
+const act = taking(Action, async (wish, call) => {
   const id = param(call, "id");
   if ("stop" in wish) return Instance.stop(id, call.reach);
   if ("reboot" in wish) return Instance.reboot(id);
   if ("migrate" in wish) return Instance.migrate(id, wish.migrate.host);
   if ("rebuild" in wish) return Instance.rebuild(id, wish.rebuild.image_id, call.images);
   return Instance.resetTask(id);
-};
+});
 
 /** What administrators see of every project's instances (contract §1.4). */
 export const management = {

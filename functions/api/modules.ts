@@ -1,10 +1,9 @@
 import * as z from "zod";
 import { badRequest } from "#core/error";
 import * as Modules from "#core/module/index";
-import { param, type Call, type Handler } from "#functions/api/call";
+import { param, taking, type Call, type Handler } from "#functions/api/call";
 import { modules as wanted, nes } from "#functions/api/fields";
 import { flag, idMarker, limitOf } from "#functions/api/paging";
-import { parse } from "#functions/api/validation";
 import { listed } from "#functions/api/views/instance";
 import { moduleApplied, moduleListed, moduleShown, versionCounted } from "#functions/api/views/module";
 
@@ -41,8 +40,7 @@ const Reapply = z.object({
   }),
 });
 
-const createModule: Handler = async (call) => {
-  const { module: wish } = parse(Create, call.body);
+const createModule = taking(Create, async ({ module: wish }, call) => {
   const created = await Modules.create(
     {
       name: wish.name,
@@ -61,10 +59,9 @@ const createModule: Handler = async (call) => {
     call.seal,
   );
   return { module: moduleShown(created) };
-};
+});
 
-const updateModule: Handler = async (call) => {
-  const { module: wish } = parse(Update, call.body);
+const updateModule = taking(Update, async ({ module: wish }, call) => {
   const updated = await Modules.update(
     param(call, "id"),
     {
@@ -87,7 +84,7 @@ const updateModule: Handler = async (call) => {
     call.seal,
   );
   return { module: moduleShown(updated) };
-};
+});
 
 const given = <K extends string, V>(key: K, value: V | undefined) => (value === undefined ? {} : ({ [key]: value } as Record<K, V>));
 
@@ -105,8 +102,7 @@ const instancesOf: Handler = async (call) => {
   return { instances: rows.map((row) => listed(row, call)), ...call.links.next(next) };
 };
 
-const reapply: Handler = async (call) => {
-  const { reapply: wish } = parse(Reapply, call.body);
+const reapply = taking(Reapply, async ({ reapply: wish }, call) => {
   await Modules.reapply(
     param(call, "id"),
     {
@@ -117,7 +113,7 @@ const reapply: Handler = async (call) => {
     },
     call.reach.doorbell,
   );
-};
+});
 
 /** Any text is a yes, even "false" (contract §0.7). What the guest said last is what there is, asked for or not. */
 const withContents = ({ query, seal }: Call) => ((query.get("include_contents") ?? "") === "" ? undefined : seal);
@@ -135,9 +131,9 @@ export const modules = {
   "GET /modules/{id}/instances": instancesOf,
   "PUT /modules/{id}/instances": reapply,
   "GET /instances/{id}/modules": async (call) => ({ modules: (await Modules.applied(param(call, "id"))).map((one) => moduleApplied(one, withContents(call))) }),
-  "POST /instances/{id}/modules": async (call) => {
-    const ids = parse(Apply, call.body).modules.map(({ id }) => id);
+  "POST /instances/{id}/modules": taking(Apply, async (wish, call) => {
+    const ids = wish.modules.map(({ id }) => id);
     return { modules: (await Modules.apply(param(call, "id"), ids, call.reach)).map((one) => moduleApplied(one)) };
-  },
+  }),
   "DELETE /instances/{id}/modules/{module_id}": (call) => Modules.take(param(call, "id"), param(call, "module_id"), call.reach),
 } satisfies Record<string, Handler>;

@@ -2,10 +2,9 @@ import * as z from "zod";
 import * as Datastore from "#core/datastore/index";
 import * as Parameters from "#core/datastore/parameters";
 import { badRequest } from "#core/error";
-import { param, type Call, type Handler } from "#functions/api/call";
+import { param, taking, type Call, type Handler } from "#functions/api/call";
 import { byId, store } from "#functions/api/catalogue";
 import { nameString } from "#functions/api/fields";
-import { parse } from "#functions/api/validation";
 import { managedParameterView, parameterView } from "#functions/api/views/parameter";
 
 /** 0 or 1; true and false are refused (contract §2.0). */
@@ -16,8 +15,8 @@ const Rule = z.object({
 });
 
 /** Contract §2.7: both bounds are needed for an integer, and mean nothing for a string. */
-function ruleOf(body: unknown): { name: string; rule: Parameters.ParameterRule } {
-  const { name, restart_required, data_type, max_size, min_size } = parse(Rule, body)["configuration-parameter"];
+function ruleOf(wish: z.output<typeof Rule>): { name: string; rule: Parameters.ParameterRule } {
+  const { name, restart_required, data_type, max_size, min_size } = wish["configuration-parameter"];
   const restartRequired = restart_required === 1;
   if (!data_type.includes("integer")) return { name, rule: { type: "string", restartRequired, min: null, max: null } };
   for (const [key, value] of Object.entries({ max_size, min_size })) {
@@ -48,15 +47,15 @@ export const parameters = {
     const { id } = await byId(call);
     return managedParameterView(await Parameters.getParameter(id, param(call, "parameter")));
   },
-  "POST /mgmt/datastores/versions/{version}/parameters": async (call) => {
-    const { name, rule } = ruleOf(call.body);
+  "POST /mgmt/datastores/versions/{version}/parameters": taking(Rule, async (wish, call) => {
+    const { name, rule } = ruleOf(wish);
     return managedParameterView(await Parameters.createParameter(await byId(call), name, rule));
-  },
-  "PUT /mgmt/datastores/versions/{version}/parameters/{parameter}": async (call) => {
-    const { rule } = ruleOf(call.body);
+  }),
+  "PUT /mgmt/datastores/versions/{version}/parameters/{parameter}": taking(Rule, async (wish, call) => {
+    const { rule } = ruleOf(wish);
     const { id } = await byId(call);
     return managedParameterView(await Parameters.updateParameter(id, param(call, "parameter"), rule));
-  },
+  }),
   "DELETE /mgmt/datastores/versions/{version}/parameters/{parameter}": async (call) => {
     const { id } = await byId(call);
     await Parameters.deleteParameter(id, param(call, "parameter"));

@@ -3,9 +3,8 @@ import { transaction } from "#core/db/index";
 import { badRequest, notFound } from "#core/error";
 import { defaultLimits, resources, setLimits, usageOf } from "#core/quota/index";
 import type { Resource } from "#core/quota/quota.sql";
-import { param, type Handler } from "#functions/api/call";
+import { param, taking, type Handler } from "#functions/api/call";
 import { forbidden } from "#functions/api/policy";
-import { parse } from "#functions/api/validation";
 
 /** Contract §2.10: null is skipped, -1 means unlimited. */
 const Limits = z.object({ quotas: z.record(z.string(), z.int32().min(-1).nullable()) });
@@ -19,8 +18,8 @@ export const quotas = {
     const usage = await usageOf(project, defaultLimits(call.config));
     return { quotas: usage.map(({ resource, inUse, limit }) => ({ resource, in_use: inUse, reserved: 0, limit })) };
   },
-  "PUT /mgmt/quotas/{project}": async (call) => {
-    const given = Object.entries(parse(Limits, call.body).quotas);
+  "PUT /mgmt/quotas/{project}": taking(Limits, async (wish, call) => {
+    const given = Object.entries(wish.quotas);
     const changed: Partial<Record<Resource, number>> = {};
     for (const [name, value] of given) {
       if (!isResource(name)) throw notFound(`Quota resource '${name}' cannot be found.`, { reason: "quota.unknown" });
@@ -30,7 +29,7 @@ export const quotas = {
     if (project.length > 255) throw badRequest("The project id is too long.", { reason: "project.invalid" });
     await transaction(() => setLimits(project, changed));
     return { quotas: changed };
-  },
+  }),
   "GET /limits": async (call) => {
     const { projectId } = call.actor;
     const [usage, states] = await Promise.all([usageOf(projectId, defaultLimits(call.config)), call.rates.state(projectId)]);

@@ -36,7 +36,7 @@ function add(root: Node, pattern: string, key: RouteKey) {
 }
 
 const root = fresh();
-for (const key of Object.keys(routes) as RouteKey[]) if (routes[key].no !== 1 && routes[key].no !== 2) add(root, key, key);
+for (const key of Object.keys(routes) as RouteKey[]) if (routes[key].who !== "nobody") add(root, key, key);
 for (const [pattern, key] of Object.entries(aliases)) add(root, pattern, key);
 for (const key of anyMethod) for (const method of ["POST", "PUT", "PATCH", "DELETE", "HEAD"]) add(root, key.replace("GET", method), key);
 

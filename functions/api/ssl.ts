@@ -1,9 +1,8 @@
 import * as z from "zod";
 import { badRequest } from "#core/error";
 import * as Ssl from "#core/ssl/index";
-import { param, type Call, type Handler } from "#functions/api/call";
-import { parse } from "#functions/api/validation";
-import { stamp } from "#functions/api/views/time";
+import { param, taking, type Call, type Handler } from "#functions/api/call";
+import { stamp } from "#core/stamp";
 
 /** Clients send `true` as well as 1; what is false is as good as absent. */
 const flag = z.union([z.boolean(), z.literal(0), z.literal(1)]).nullish().transform(Boolean);
@@ -43,8 +42,7 @@ export const ssl = {
       },
     };
   },
-  "POST /instances/{id}/ssl": async (call) => {
-    const { ssl: wish } = parse(Action, call.body);
+  "POST /instances/{id}/ssl": taking(Action, async ({ ssl: wish }, call) => {
     const id = param(call, "id");
     const asked = (["enable", "disable", "rollback"] as const).filter((one) => wish[one]);
     if (asked.length > 1) throw badRequest(`Only one of ${asked.join(", ")} can be asked for at a time.`, { reason: "ssl.several" });
@@ -61,5 +59,5 @@ export const ssl = {
         await Ssl.reapply(id, caller(call));
         return done;
     }
-  },
+  }),
 } satisfies Record<string, Handler>;

@@ -51,6 +51,8 @@ export const environments = {
     COFFER_KEYSTONE_PROJECT: z.string().min(1).default("service"),
     COFFER_KEYSTONE_USER_DOMAIN: z.string().min(1).default("Default"),
     COFFER_KEYSTONE_PROJECT_DOMAIN: z.string().min(1).default("Default"),
+    /** How long a token that was found good is believed to be, and so how late a revocation may be seen. */
+    COFFER_KEYSTONE_CACHE_SECONDS: z.coerce.number().int().min(0).max(60).default(60),
     /** Scheme and host to show in links, if not those of the request. */
     COFFER_PUBLIC_ENDPOINT: z.url().optional(),
   }),
@@ -72,7 +74,15 @@ export const environments = {
   doorbell: z.object({ ...database, ...doorbell }).required(),
   queue: z.object({ ...database, ...machines }),
   workflow: z.object({ ...database, ...queue, ...doorbell, ...workshop }),
-  cron: z.object({ ...database, ...queue, ...machines, ...workshop }),
+  cron: z.object({
+    ...Config.shape,
+    ...database,
+    ...queue,
+    ...machines,
+    ...workshop,
+    /** Name of the event bus that is told what happens. Absent: nobody is. */
+    COFFER_EVENT_BUS: z.string().min(1).optional(),
+  }),
   /** As the owner of the schema, and directly: the lock it takes belongs to a session. */
   migrate: z.object({
     ...database,

@@ -3,6 +3,7 @@ import { bodyLimit } from "hono/body-limit";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import * as z from "zod";
 import { system } from "#core/actor";
+import { grant, type Granting } from "#core/backup/grant";
 import { systemClock, type Clock } from "#core/clock";
 import { enter, now, within } from "#core/context";
 import type { Database } from "#core/db/index";
@@ -10,11 +11,12 @@ import type { ObjectStore } from "#core/driver/objectstore";
 import { AppError, describe } from "#core/error";
 import { connected } from "#core/guest/doorbell";
 import { discardLog, storeLog } from "#core/guest/logs";
-import { EnrolRequest, LOG_UPLOAD_BYTES, LogObject, RotateRequest, SyncRequest, type EnrolReply, type SyncReply } from "#core/guest/protocol";
-import { authenticate, enrol, pending, report, rotate, type Caller } from "#core/guest/server";
+import { CertificateRequest, EnrolRequest, GrantRequest, LOG_UPLOAD_BYTES, LogObject, RotateRequest, SyncRequest, type EnrolReply, type GrantReply, type SyncReply } from "#core/guest/protocol";
+import { authenticate, certified, enrol, pending, report, rotate, type Caller } from "#core/guest/server";
 import { log } from "#core/log";
 import { issue, type Authority } from "#core/pki";
 import type { Seal } from "#core/seal";
+import { createGuestObjects } from "#functions/guest/objects";
 import type { HeldRequests } from "#functions/guest/hold";
 
 export interface GuestDeps {
@@ -32,8 +34,12 @@ export interface GuestDeps {
   rotateAfterSeconds: number;
   /** The doorbell that guests may open, and their pace once they have; absent where there is none. */
   doorbell?: { url: string; pingSeconds: number; pollSeconds: number };
+  /** What grants for those say; absent where there is no object store. */
+  granting?: Pick<Granting, "installation" | "url">;
   /** Where guests' logs go; absent where there is no object store. */
   objects?: ObjectStore;
+  /** With it, objects are served to whoever holds a grant of this key (`grantKey`). */
+  grantKey?: Buffer;
 }
 
 /** A report with a full inventory of a busy server stays far below this. */
@@ -42,7 +48,9 @@ const MAX_BODY = 4 * 1024 * 1024;
 const statuses: Partial<Record<AppError["code"], ContentfulStatusCode>> = {
   badRequest: 400,
   unauthorized: 401,
+  forbidden: 403,
   conflict: 409,
+  overLimit: 413,
   notImplemented: 501,
   serviceUnavailable: 503,
 };
@@ -50,6 +58,8 @@ const statuses: Partial<Record<AppError["code"], ContentfulStatusCode>> = {
 /** What agents call, and nothing else: its own endpoint with its own authentication. */
 export function createGuestApp(deps: GuestDeps): Hono {
   const app = new Hono().basePath("/guest/v1");
+  // Ahead of what bounds and looks at other requests: an object is larger, and brings its own permission.
+  if (deps.objects && deps.grantKey) app.route("/", createGuestObjects({ store: deps.objects, key: deps.grantKey, clock: deps.clock ?? systemClock }));
   app.use(bodyLimit({ maxSize: MAX_BODY, onError: (c) => c.json({ error: "The request is too large." }, 413) }));
   app.use((_, next) => enter({ db: deps.db, actor: system("guest"), clock: deps.clock ?? systemClock }, next));
 
@@ -64,6 +74,13 @@ export function createGuestApp(deps: GuestDeps): Hono {
   app.post("/rotate", signed(RotateRequest, async (_, caller, { publicKey }) => {
     await rotate(caller, publicKey);
     return {};
+  }));
+
+  app.post("/certificate", signed(CertificateRequest, async (_, caller, { tlsPublicKey }) => {
+    const address = await certified(caller, tlsPublicKey);
+    const certificate = await issue(deps.authority, Buffer.from(tlsPublicKey, "base64"), [address], now());
+    log.info("certificate renewed", { instance: caller.instanceId });
+    return { certificate, ca: deps.authority.certificate } satisfies EnrolReply;
   }));
 
   app.post("/sync", signed(SyncRequest, async (c, caller, { report: seen, results, protocol, holdSeconds }) => {
@@ -89,6 +106,12 @@ export function createGuestApp(deps: GuestDeps): Hono {
     } finally {
       listening?.close();
     }
+  }));
+
+  app.post("/grant", signed(GrantRequest, async (_, caller, request) => {
+    const { granting, grantKey, seal } = deps;
+    if (!granting || !grantKey) throw new AppError("notImplemented", "There is no object store here.", { reason: "grant.no_store" });
+    return grant(caller, request, { ...granting, grantKey, seal }) satisfies Promise<GrantReply>;
   }));
 
   app.post("/logs/:job/:object", async (c) => {

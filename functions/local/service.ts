@@ -7,6 +7,8 @@ import { installedImageId, installedImages } from "#core/datastore/image";
 import { Database } from "#core/db/index";
 import { migrate } from "#core/db/migrate";
 import { createLocalCloud, createLocalObjects } from "#core/driver/index";
+import { drain } from "#core/event/drain";
+import { grantKey } from "#core/guest/grant";
 import { createTokenVerifier } from "#core/identity/keystone";
 import { localFlavors, seedCatalogue } from "#core/instance/catalogue";
 import { log } from "#core/log";
@@ -16,6 +18,7 @@ import { Runner } from "#core/workflow/run";
 import { takeOver } from "#core/workflow/step";
 import { createApp } from "#functions/api/app";
 import { createSweep } from "#functions/cron/sweep";
+import { sinkOf } from "#functions/events/sink";
 import { HeldRequests } from "#functions/guest/hold";
 import { createIdentity, seedIdentity } from "#functions/identity/index";
 import { createKeyManager } from "#functions/keymanager/index";
@@ -36,6 +39,7 @@ import { Undo } from "#functions/node/undo";
 import { createQueueHandler } from "#functions/queue/operations";
 import { poll } from "#functions/queue/poll";
 import { createPublisher } from "#functions/queue/publisher";
+import { sendBySdk } from "#functions/queue/sdk";
 import { createStep } from "#functions/workflow/step";
 
 export interface ServiceOptions {
@@ -54,6 +58,8 @@ export interface Service {
 }
 
 const SWEEP_SECONDS = 60;
+/** What happened is told so soon. */
+const EVENTS_SECONDS = 2;
 const OBJECTS_SWEEP_SECONDS = 3600;
 
 /** The composition root of one machine: every seam gets its local implementation here and nowhere else. */
@@ -116,7 +122,7 @@ export async function startService({ settings, config, source, build }: ServiceO
 
     const queue = await startQueue();
     undo.push(queue.stop);
-    const publisher = createPublisher(queue.client, queue.queueUrl);
+    const publisher = createPublisher(sendBySdk(queue.client, queue.queueUrl));
 
     const cloud = createLocalCloud({
       root: places.root,
@@ -149,6 +155,7 @@ export async function startService({ settings, config, source, build }: ServiceO
       guestUrl,
       ca: authority.certificate,
       rootKey: Buffer.from(secrets.rootKey, "hex"),
+      objects,
     };
     // The home is locked by this process: whoever carried these runs is dead.
     await asSystem("start", () => takeOver());
@@ -163,6 +170,8 @@ export async function startService({ settings, config, source, build }: ServiceO
       wake: (instanceId) => runner.wake(instanceId),
       pollSeconds: 0,
       objects,
+      grantKey: grantKey(workshop.rootKey),
+      granting: { installation, url: `${guestUrl}/objects` },
       port: secrets.guestPort,
       names: ["127.0.0.1"],
       setting: "guestPort in secrets.json",
@@ -198,15 +207,17 @@ export async function startService({ settings, config, source, build }: ServiceO
       seal,
       config,
       images: installedImages(engines.map(({ version }) => ({ manager: "postgresql", version }))),
-      objectStore: true,
+      objects: { objects, root: `${url}/objects/v1` },
     });
     const objectApi = createObjectApi({ store: objects, verifier, publicUrl: `${url}/objects`, clock: systemClock });
     const rooms = new Map([["identity", identity], ["key-manager", keyManager], ["objects", objectApi]]);
     answer = (request, env) => (rooms.get(new URL(request.url).pathname.split("/")[1] ?? "") ?? troveApp).fetch(request, env);
 
+    const sink = sinkOf({ COFFER_EVENTS: join(settings.home, "events.jsonl"), ...settings.events });
     await cloud.start();
-    const sweep = every(SWEEP_SECONDS, "sweep", createSweep({ db, publisher, executions: runner, workshop }));
+    const sweep = every(SWEEP_SECONDS, "sweep", createSweep({ db, publisher, executions: runner, workshop, config, sink }));
     undo.push(sweep.stop);
+    if (sink) undo.push(every(EVENTS_SECONDS, "events", () => asSystem("events", async () => void (await drain(sink)))).stop);
     await sweep.now();
     pool.fill();
     return {

@@ -1,6 +1,7 @@
 import { homedir } from "node:os";
 import { resolve } from "node:path";
 import * as z from "zod";
+import { eventSettings, type EventSettings } from "#functions/events/sink";
 
 /** What one machine can be told beside `core/config`; parsed once at start. */
 const Settings = z.object({
@@ -15,6 +16,7 @@ const Settings = z.object({
   COFFER_VOLUMES: z.enum(["auto", "directory"]).default("auto"),
   /** Connections to the state database, per role. */
   COFFER_DB_MAX: z.coerce.number().int().min(1).max(100).default(10),
+  ...eventSettings,
   /** For crash suites: this process kills itself at the named point. */
   COFFER_FAILPOINT: z.string().optional(),
 });
@@ -27,6 +29,8 @@ export interface LocalSettings {
   images: boolean;
   databaseMax: number;
   failpoint: string | undefined;
+  /** What was said of where events go; a file of the home otherwise. */
+  events: EventSettings;
 }
 
 /** Throws an Error that names the variable and the rule. */
@@ -36,7 +40,7 @@ export function settingsOf(environment: Record<string, string | undefined>, term
     const [issue] = parsed.error.issues;
     throw new Error(`${issue?.path.join(".") ?? "environment"}: ${issue?.message ?? "invalid"}`);
   }
-  const { COFFER_HOME, COFFER_PORT, COFFER_LOG, COFFER_POOL, COFFER_VOLUMES, COFFER_DB_MAX, COFFER_FAILPOINT } = parsed.data;
+  const { COFFER_HOME, COFFER_PORT, COFFER_LOG, COFFER_POOL, COFFER_VOLUMES, COFFER_DB_MAX, COFFER_FAILPOINT, COFFER_EVENTS, COFFER_EVENTS_SECRET } = parsed.data;
   return {
     home: resolve(COFFER_HOME.replace(/^~(?=\/|$)/, homedir())),
     port: COFFER_PORT,
@@ -45,5 +49,6 @@ export function settingsOf(environment: Record<string, string | undefined>, term
     images: COFFER_VOLUMES === "auto",
     databaseMax: COFFER_DB_MAX,
     failpoint: COFFER_FAILPOINT,
+    events: { ...(COFFER_EVENTS !== undefined && { COFFER_EVENTS }), COFFER_EVENTS_SECRET },
   };
 }

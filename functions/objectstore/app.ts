@@ -2,6 +2,7 @@ import { Hono, type Context } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import type { Clock } from "#core/clock";
 import type { Container, ObjectStore } from "#core/driver/objectstore";
+import { bodyOf, bounded, tooLarge } from "#core/driver/stream";
 import { AppError, badRequest, describe, notFound } from "#core/error";
 import { log } from "#core/log";
 import { listing } from "#functions/objectstore/listing";
@@ -107,12 +108,12 @@ export function createObjectApi({ store, verifier, publicUrl, clock }: ObjectApi
 
   async function write(c: Context, at: Container, name: string, call: { signal: AbortSignal }): Promise<Response> {
     const { body, headers } = c.req.raw;
-    if (Number(headers.get("content-length") ?? 0) > LARGEST_BYTES) throw tooLarge();
+    if (Number(headers.get("content-length") ?? 0) > LARGEST_BYTES) throw tooLarge(LARGEST_BYTES);
     const etag = headers.get("etag")?.replaceAll('"', "").toLowerCase();
     const expiresAt = deletion(headers, clock.now());
     const meta = metaOf(headers);
     const contentType = headers.get("content-type");
-    const stored = await store.put(at, name, bounded(body ?? undefined), { meta, ...(contentType !== null && { contentType }), ...(expiresAt && { expiresAt }) }, call);
+    const stored = await store.put(at, name, bounded(body, LARGEST_BYTES), { meta, ...(contentType !== null && { contentType }), ...(expiresAt && { expiresAt }) }, call);
     if (etag !== undefined && etag !== stored.etag) {
       await store.remove(at, name, call);
       throw new AppError("unprocessableEntity", "The content is not what the ETag says; the object was removed.");
@@ -122,35 +123,6 @@ export function createObjectApi({ store, verifier, publicUrl, clock }: ObjectApi
 }
 
 const unknownObject = () => notFound("There is no such object.");
-const tooLarge = () => new AppError("overLimit", `An object may have ${LARGEST_BYTES} bytes at most.`);
-
-async function* bounded(body: ReadableStream<Uint8Array> | undefined): AsyncGenerator<Uint8Array> {
-  let bytes = 0;
-  for await (const part of (body ?? []) as AsyncIterable<Uint8Array>) {
-    bytes += part.length;
-    if (bytes > LARGEST_BYTES) throw tooLarge();
-    yield part;
-  }
-}
-
-/** As fast as the client reads, and no further; a client that goes away ends it. */
-function bodyOf(content: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
-  const pieces = content[Symbol.asyncIterator]();
-  return new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        const next = await pieces.next();
-        if (next.done) controller.close();
-        else controller.enqueue(next.value);
-      },
-      async cancel() {
-        await pieces.return?.();
-      },
-    },
-    { highWaterMark: 0 },
-  );
-}
-
 function decoded(part: string): string {
   try {
     return decodeURIComponent(part);

@@ -6,14 +6,16 @@ import { systemClock } from "#core/clock";
 import { enter } from "#core/context";
 import { installationId } from "#core/db/migrate";
 import { republish } from "#core/db/outbox";
-import { createTokenVerifier } from "#core/identity/keystone";
+import { drain } from "#core/event/drain";
 import type { Doorbell } from "#core/guest/client";
 import { createSeal, sealKey } from "#core/seal";
 import { Runner } from "#core/workflow/run";
 import { releaseLeases } from "#core/workflow/step";
 import { createApp } from "#functions/api/app";
 import { openCloud } from "#functions/aws/cloud";
+import { openIdentity } from "#functions/aws/identity";
 import { createSweep } from "#functions/cron/sweep";
+import { sinkOf } from "#functions/events/sink";
 import { HeldRequests } from "#functions/guest/hold";
 import { serveGuests } from "#functions/node/guests";
 import { listen } from "#functions/node/listen";
@@ -22,6 +24,7 @@ import { Undo } from "#functions/node/undo";
 import { createQueueHandler } from "#functions/queue/operations";
 import { poll } from "#functions/queue/poll";
 import { createPublisher } from "#functions/queue/publisher";
+import { sendBySdk } from "#functions/queue/sdk";
 import { openBell } from "#functions/server/bell";
 import { openDatabases } from "#functions/server/database";
 import type { ServerSettings } from "#functions/server/settings";
@@ -39,6 +42,8 @@ export interface Server {
   stop(): Promise<void>;
 }
 
+/** What happened is told so soon. */
+const EVENTS_SECONDS = 5;
 /** Milliseconds. A receive waits up to 20 s for a message; the SDK would wait for ever for an answer. */
 const SEND = { connectionTimeout: 2_000, requestTimeout: 5_000 };
 const RECEIVE = { connectionTimeout: 2_000, requestTimeout: 30_000 };
@@ -68,7 +73,7 @@ export async function startServer({ settings, migrations }: ServerOptions): Prom
 
     const queues = (requestHandler: object) => new SQSClient({ region: settings.AWS_REGION, requestHandler, useQueueUrlAsEndpoint: false });
     const [sending, receiving] = [queues(SEND), queues(RECEIVE)];
-    const publisher = createPublisher(sending, settings.COFFER_QUEUE_URL);
+    const publisher = createPublisher(sendBySdk(sending, settings.COFFER_QUEUE_URL));
     undo.push(async () => [sending, receiving].forEach((client) => client.destroy()));
 
     const authority = { certificate: settings.COFFER_CA_CERTIFICATE, key: settings.COFFER_CA_KEY };
@@ -95,7 +100,7 @@ export async function startServer({ settings, migrations }: ServerOptions): Prom
       setting: "COFFER_PORT",
       fetch: createApp({
         db: app,
-        verifier: { verify: (token) => verifier.verify(token), authUrl: settings.COFFER_KEYSTONE_URL },
+        verifier: openIdentity(settings),
         publisher,
         doorbell,
         seal,
@@ -104,15 +109,6 @@ export async function startServer({ settings, migrations }: ServerOptions): Prom
       }).fetch,
     });
     undo.push(api.close);
-    const verifier = createTokenVerifier({
-      url: settings.COFFER_KEYSTONE_URL,
-      username: settings.COFFER_KEYSTONE_USERNAME,
-      password: settings.COFFER_KEYSTONE_PASSWORD,
-      projectName: settings.COFFER_KEYSTONE_PROJECT,
-      userDomainName: settings.COFFER_KEYSTONE_USER_DOMAIN,
-      projectDomainName: settings.COFFER_KEYSTONE_PROJECT_DOMAIN,
-      clock: systemClock,
-    });
 
     const guests = await serveGuests({
       db,
@@ -137,8 +133,10 @@ export async function startServer({ settings, migrations }: ServerOptions): Prom
       await republish(publisher, left);
     });
     undo.push(poll({ client: receiving, queueUrl: settings.COFFER_QUEUE_URL }, createQueueHandler(runner)));
-    const sweep = every(settings.COFFER_SWEEP_SECONDS, "sweep", createSweep({ db, publisher, executions: runner, workshop }));
+    const sink = sinkOf(settings);
+    const sweep = every(settings.COFFER_SWEEP_SECONDS, "sweep", createSweep({ db, publisher, executions: runner, workshop, config: settings, sink }));
     undo.push(sweep.stop);
+    if (sink) undo.push(every(EVENTS_SECONDS, "events", () => asSystem("events", async () => void (await drain(sink)))).stop);
     await sweep.now();
     return { url: `http://${settings.COFFER_HOST}:${api.port}`, guestPort: guests.port, stop: () => undo.run() };
   } catch (error) {

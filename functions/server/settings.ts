@@ -1,6 +1,7 @@
 import * as z from "zod";
 import { Config } from "#core/config";
 import { environments, parsed } from "#functions/aws/environment";
+import { eventSettings } from "#functions/events/sink";
 
 /*
  * What a process on servers of your own is told; the same names, rules and meanings as in Lambda.
@@ -21,6 +22,7 @@ const Settings = z.object({
     COFFER_KEYSTONE_PROJECT: true,
     COFFER_KEYSTONE_USER_DOMAIN: true,
     COFFER_KEYSTONE_PROJECT_DOMAIN: true,
+    COFFER_KEYSTONE_CACHE_SECONDS: true,
     COFFER_PUBLIC_ENDPOINT: true,
   }).shape,
   ...environments.guest.pick({ COFFER_CA_CERTIFICATE: true, COFFER_CA_KEY: true }).shape,
@@ -35,6 +37,7 @@ const Settings = z.object({
   COFFER_DB_MAX: z.coerce.number().int().min(1).max(100).default(10),
   /** What a process that died has left is carried on after this and the 25 s of a lease, at the latest. */
   COFFER_SWEEP_SECONDS: z.coerce.number().int().min(1).max(300).default(60),
+  ...eventSettings,
   /** For crash suites: this process kills itself at the named point. */
   COFFER_FAILPOINT: z.string().optional(),
 });

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { installedImageId } from "#core/datastore/image";
 import { nameId } from "#core/datastore/seed";
 import { seedCatalogue } from "#core/instance/catalogue";
 import { movableClock } from "#test/support/clock";
@@ -44,7 +45,7 @@ test("a version is found by name or id, with more for admins", async () => {
   expect(plain).toMatchObject({ version: { id: version("17"), name: "17", version: "17.10", datastore: store } });
   for (const path of [`/datastores/${store}/versions/${version("17")}`, `/datastores/versions/${version("17")}`]) expect((await get(path)).json).toEqual(plain);
   const full = (await get("/datastores/postgresql/versions/17", "admin")).json;
-  expect(full).toMatchObject({ version: { active: true, packages: null, image: "", image_tags: [], registry_ext: "", repl_strategy: "" } });
+  expect(full).toMatchObject({ version: { active: true, packages: null, image: installedImageId("postgresql", "17"), image_tags: [], registry_ext: "", repl_strategy: "" } });
 });
 
 test.each<[string, number]>([

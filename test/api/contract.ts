@@ -1,19 +1,21 @@
 import { nameId } from "#core/datastore/seed";
+import type { Reply } from "#functions/api/replies";
 import type { Route, RouteKey } from "#functions/api/routes";
-import type { Shape } from "#test/api/shapes";
 
 /** A row of contract §1, said a second time: what the code's own table says is compared with it. */
 export interface Row {
   no: number;
   who: Route["who"];
   status: number;
-  /** Shape of the reply; absent = no bytes at all. `pending` = the route is not offered yet and answers 501. */
-  reply?: Shape | "text" | "pending";
+  /** Shape of the reply; absent = no bytes at all. */
+  reply?: Reply | "text";
   body?: unknown;
+  /** Instead of `body`: made of an instance of whoever asks. */
+  bodyOf?: (instanceId: string) => unknown;
   /** Values of the path's parameters, where they are not those of the fixture. */
   at?: Record<string, string>;
   /** What `{id}` names: an instance, unless it says otherwise. */
-  of?: "group" | "module";
+  of?: "group" | "module" | "backup";
   /** A module of the member's is applied to the instance first, and is what `{module_id}` names. */
   apply?: boolean;
   /** Asked by the member first. */
@@ -24,14 +26,13 @@ export interface Row {
 
 const noCluster: [number, string] = [404, "itemNotFound"];
 const row = (no: number, who: Route["who"], status: number, reply?: Row["reply"], more: Partial<Row> = {}): Row => ({ no, who, status, ...(reply && { reply }), ...more });
-/** Shrinks: a route that answers something else than 501 must leave. */
-const pending = (no: number, who: Route["who"], status: number): Row => row(no, who, status, "pending");
 const version = nameId("postgresql", "17");
 const rule = { restart_required: 0, data_type: "integer", min_size: 64, max_size: 1000 };
 
 export const contract = {
   "GET /": row(1, "nobody", 200, "versions"),
   "GET /healthcheck": row(2, "nobody", 200, "text"),
+  "GET /openapi.json": row(0, "nobody", 200, "openapi"),
   "GET /instances": row(3, "any", 200, "instances"),
   "GET /instances/detail": row(4, "any", 200, "detailedInstances"),
   "POST /instances": row(5, "any", 200, "instance", { body: { instance: { name: "n1", flavorRef: "1", volume: { size: 1 } } } }),
@@ -40,7 +41,7 @@ export const contract = {
   "PATCH /instances/{id}": row(8, "owner", 202, undefined, { body: { instance: { name: "n3" } } }),
   "DELETE /instances/{id}": row(9, "owner", 202),
   "POST /instances/{id}/action": row(10, "owner", 202, undefined, { body: { restart: {} } }),
-  "GET /instances/{id}/backups": pending(11, "owner", 200),
+  "GET /instances/{id}/backups": row(11, "owner", 200, "backups"),
   "GET /instances/{id}/configuration": row(12, "owner", 200, "defaults"),
   "GET /instances/{id}/log": row(13, "owner", 200, "logs"),
   "POST /instances/{id}/log": row(14, "owner", 200, "log", { body: { name: "general", publish: 1 } }),
@@ -70,13 +71,13 @@ export const contract = {
   "GET /flavors": row(38, "any", 200, "flavors"),
   "GET /flavors/{id}": row(39, "any", 200, "flavor", { at: { id: "1" } }),
   "GET /limits": row(40, "any", 200, "limits"),
-  "GET /backups": pending(41, "any", 200),
-  "POST /backups": pending(42, "any", 202),
-  "GET /backups/{id}": pending(43, "owner", 200),
-  "DELETE /backups/{id}": pending(44, "owner", 202),
-  "GET /backup_strategies": pending(45, "any", 200),
-  "POST /backup_strategies": pending(46, "any", 202),
-  "DELETE /backup_strategies": pending(47, "any", 202),
+  "GET /backups": row(41, "any", 200, "backups"),
+  "POST /backups": row(42, "any", 202, "backup", { bodyOf: (instance) => ({ backup: { name: "nightly", instance } }) }),
+  "GET /backups/{id}": row(43, "owner", 200, "backup", { of: "backup" }),
+  "DELETE /backups/{id}": row(44, "owner", 202, undefined, { of: "backup" }),
+  "GET /backup_strategies": row(45, "any", 200, "strategies"),
+  "POST /backup_strategies": row(46, "any", 202, "strategy", { body: { backup_strategy: { swift_container: "nightly" } } }),
+  "DELETE /backup_strategies": row(47, "any", 202),
   "GET /configurations": row(48, "any", 200, "groups"),
   "POST /configurations": row(49, "any", 200, "group", { body: { configuration: { name: "tuned", values: { max_connections: 50 } } } }),
   "GET /configurations/{id}": row(50, "owner", 200, "group", { of: "group" }),
@@ -89,7 +90,7 @@ export const contract = {
   "GET /modules/{id}": row(57, "owner", 200, "moduleCounted", { of: "module" }),
   "PUT /modules/{id}": row(58, "owner", 200, "module", { of: "module", body: { module: { description: "other" } } }),
   "DELETE /modules/{id}": row(59, "owner", 200, undefined, { of: "module" }),
-  "GET /modules/{id}/instances": row(60, "owner", 200, "instances", { of: "module" }),
+  "GET /modules/{id}/instances": row(60, "owner", 200, "moduleInstances", { of: "module" }),
   "PUT /modules/{id}/instances": row(61, "owner", 202, undefined, { of: "module", body: { reapply: {} } }),
   "GET /instances/{id}/databases": row(62, "owner", 200, "databases"),
   "POST /instances/{id}/databases": row(63, "owner", 202, undefined, { body: { databases: [{ name: "d1" }] } }),

@@ -100,7 +100,7 @@ test.each<[string, Record<string, unknown>, number, RegExp]>([
   ["replica_count alone", { replica_count: 2 }, 400, /replica_of/],
   ["a replica with a flavor", { replica_of: nobody }, 400, /'flavorRef' cannot be given/],
   ["too many replicas", { replica_count: 5 }, 400, /5 is greater than the maximum of 3/],
-  ["a backup to restore", { restorePoint: { backupRef: nobody } }, 501, /Restoring/],
+  ["a backup to restore", { restorePoint: { backupRef: nobody } }, 404, /Backup .* cannot be found/],
 ])("create is refused for %s and charges nothing", async (_, change, status, text) => {
   const before = await api.usage();
   const reply = await api.ask("member", "POST /instances", api.wish(change));
@@ -195,9 +195,9 @@ test.each(["/instances/ID", "/instances", "/instances/detail", "/instances/ID/us
   "GET %s costs one round trip to the database",
   async (path) => {
     const id = await api.active();
-    const trips = [vi.spyOn(api.db.app, "pipeline"), vi.spyOn(api.db.app, "begin")];
+    const trips = [vi.spyOn(api.db.app, "look"), vi.spyOn(api.db.app, "pipeline"), vi.spyOn(api.db.app, "begin")];
     expect((await api.ask("member", `GET ${path.replace("ID", id)}`)).status).toBe(200);
-    expect(trips.map((one) => one.mock.calls.length)).toEqual([1, 0]);
+    expect(trips.map((one) => one.mock.calls.length)).toEqual([1, 0, 0]);
     vi.restoreAllMocks();
   },
 );
@@ -250,7 +250,13 @@ test.each<[string, unknown, number, RegExp]>([
   ["PUT", { instance: { replica_of: "" } }, 400, /is not a replica/],
   ["PATCH", { instance: { slave_of: null } }, 400, /is not a replica/],
   ["PUT", { instance: { slave_of: null } }, 400, /'slave_of' was unexpected/],
-  ["PATCH", { instance: { datastore_version: "18" } }, 501, /Upgrading/],
+  ["PATCH", { instance: { datastore_version: "17" } }, 202, /^$/],
+  ["PUT", { instance: { datastore_version: "17" } }, 202, /^$/],
+  ["PATCH", { instance: { datastore_version: "18" } }, 400, /datastore_version: postgresql 18 does not read the data of postgresql 17/],
+  ["PATCH", { instance: { datastore_version: "16" } }, 400, /datastore_version: postgresql 16 does not read the data of postgresql 17/],
+  ["PATCH", { instance: { datastore_version: "nobody" } }, 400, /Datastore version 'nobody' cannot be found/],
+  ["PATCH", { instance: { datastore_version: nobody } }, 404, /cannot be found/],
+  ["PATCH", { instance: { datastore_version: "" } }, 400, /datastore_version/],
   ["PATCH", { instance: { access: {} } }, 400, /'access' was unexpected/],
   ["PUT", { instance: { access: { is_public: false, open: 1 } } }, 400, /'open' was unexpected/],
   ["PUT", { instance: { configuration: null, datastore_version: "18" } }, 400, /one of/],
@@ -318,4 +324,13 @@ test("the timeline tells what an instance went through, also after it is gone", 
   });
   expect((await api.ask("other", `GET /instances/${id}/operations`)).status).toBe(404);
   expect((await api.ask("member", `GET /instances/${id}`)).status).toBe(404);
+});
+
+test("an upgrade shows UPGRADE and the new version at once, and what runs is waited for", async () => {
+  const id = await api.active();
+  const upgrade = () => api.ask("member", `PATCH /instances/${id}`, { body: { instance: { datastore_version: "17" } } });
+  expect((await upgrade()).status).toBe(202);
+  const { status, operating_status, datastore } = (await api.ask("member", `GET /instances/${id}`)).json.instance;
+  expect([status, operating_status, (datastore as { version: string }).version]).toEqual(["UPGRADE", "", "17"]);
+  expect((await upgrade()).status).toBe(422);
 });

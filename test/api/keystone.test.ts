@@ -83,12 +83,12 @@ test("a token is refused from the second it ends, however fresh the answer", asy
   expect(await verifier.verify(token)).toBeUndefined();
 });
 
-test("unknown, unscoped and impossible tokens are refused; a refusal is remembered for five seconds", async () => {
+test("unknown and impossible tokens are refused, an unscoped one with the reason; a refusal is remembered for five seconds", async () => {
   const verifier = verifierOf();
   const unscoped = (await identity.login("demo", passwords.demo)).headers.get("x-subject-token")!;
   for (let time = 0; time < 2; time++) {
     expect(await verifier.verify("unknown")).toBeUndefined();
-    expect(await verifier.verify(unscoped)).toBeUndefined();
+    await expect(verifier.verify(unscoped)).rejects.toMatchObject({ code: "forbidden", message: "The token is not scoped to a project." });
     expect(await verifier.verify("two\nlines")).toBeUndefined();
     expect(await verifier.verify("")).toBeUndefined();
     expect(await verifier.verify("x".repeat(10_000))).toBeUndefined();

@@ -141,7 +141,7 @@ test("no gate but the load gate: not yet built 422, unknown and another's 404, a
 });
 
 test("an installation without an object store says so: 501", async () => {
-  const without = await startApi({ deps: { objectStore: false } });
+  const without = await startApi({ store: false });
   try {
     const id = await without.active();
     for (const reply of [await without.ask("member", `GET /instances/${id}/log`), await without.ask("member", `POST /instances/${id}/log`, { body: { name: "general" } })]) {

@@ -122,7 +122,7 @@ test("one line is logged per request, without token, query or body", async () =>
 });
 
 test("an unexpected error is a 500 with a number that is in the log, and says nothing else", async () => {
-  vi.spyOn(api.db.app, "pipeline").mockRejectedValue(new Error("select secret_column from hell"));
+  vi.spyOn(api.db.app, "look").mockRejectedValue(new Error("select secret_column from hell"));
   api.lines.length = 0;
   const reply = await api.ask("member", "GET /instances");
   expect([reply.status, reply.json]).toEqual([500, { instanceFault: { code: 500, message: like(/incident [0-9a-f-]{36}/) } }]);

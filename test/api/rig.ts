@@ -4,13 +4,15 @@ import { system } from "#core/actor";
 import { systemClock } from "#core/clock";
 import { configOf } from "#core/config";
 import { enter } from "#core/context";
-import { installedImages } from "#core/datastore/image";
+import { installedImageId, installedImages } from "#core/datastore/image";
 import type { Publisher } from "#core/db/outbox";
+import { createFakeObjects } from "#core/driver/index";
 import type { JobKind } from "#core/guest/protocol";
 import { localFlavors, seedCatalogue } from "#core/instance/catalogue";
 import { setSink } from "#core/log";
 import { createApp, type ApiDeps } from "#functions/api/app";
 import type { UserActor } from "#functions/api/call";
+import { conform } from "#test/api/conforms";
 import { testDatabase } from "#test/support/db";
 import { act } from "#test/support/guests";
 import { testSeal } from "#test/support/seal";
@@ -62,7 +64,7 @@ export interface Extra {
 }
 
 /** The API over a real database, with a publisher and a doorbell that only take notes, and guests that act when told. */
-export async function createApi({ settings = {}, deps = {} }: { settings?: Record<string, string>; deps?: Partial<ApiDeps> } = {}) {
+export async function createApi({ settings = {}, deps = {}, store = true }: { settings?: Record<string, string>; deps?: Partial<ApiDeps>; store?: boolean } = {}) {
   const db = await testDatabase();
   const lines: Record<string, unknown>[] = [];
   const previous = setSink((line) => lines.push(line));
@@ -73,6 +75,7 @@ export async function createApi({ settings = {}, deps = {} }: { settings?: Recor
       return messages.map(({ id }) => id);
     },
   };
+  const objects = createFakeObjects(systemClock);
   const config = configOf({
     COFFER_MAX_INSTANCES: "1000",
     COFFER_MAX_VOLUMES_GB: "1000",
@@ -93,7 +96,7 @@ export async function createApi({ settings = {}, deps = {} }: { settings?: Recor
     asSystem(async () => {
       const [row] = await db.owner<{ project_id: string; generation: number }[]>`select project_id, generation from instance where id = ${id}`;
       if (!row) throw new Error(`no instance ${id}`);
-      return act({ instanceId: id, projectId: row.project_id, generation: row.generation }, { fail: cannot });
+      return act({ instanceId: id, projectId: row.project_id, generation: row.generation }, { fail: cannot, objects });
     });
 
   const app = createApp({
@@ -110,11 +113,11 @@ export async function createApi({ settings = {}, deps = {} }: { settings?: Recor
     config,
     images: installedImages(catalogue.datastores.flatMap(({ manager, versions }) => versions.map(({ version }) => ({ manager, version })))),
     clock: systemClock,
-    objectStore: true,
+    ...(store && { objects: { objects, root: "http://objects/v1" } }),
     ...deps,
   });
 
-  /** One request; `path` is below the person's own project unless it is absolute. */
+  /** One request; `path` is below the person's own project unless it is absolute. Throws when the reply is not as `/openapi.json` says. */
   async function ask(person: Person | undefined, line: string, { body, headers = {}, raw }: Extra = {}): Promise<Reply> {
     const [method = "GET", path = ""] = line.split(" ");
     const sent = raw ?? (body === undefined ? undefined : JSON.stringify(body));
@@ -129,6 +132,7 @@ export async function createApi({ settings = {}, deps = {} }: { settings?: Recor
       ...(sent !== undefined && { body: sent as string }),
     });
     const text = await response.text();
+    conform(method, url.split("?", 1)[0] ?? "", { status: response.status, headers: response.headers, text });
     const json = text && response.headers.get("content-type") === "application/json" ? text : "{}";
     return { status: response.status, headers: response.headers, text, json: JSON.parse(json) as Wire };
   }
@@ -161,6 +165,7 @@ export async function createApi({ settings = {}, deps = {} }: { settings?: Recor
 
   return {
     db,
+    objects,
     config,
     app,
     lines,
@@ -186,6 +191,8 @@ export async function createApi({ settings = {}, deps = {} }: { settings?: Recor
       select kind, state, spec from guest_job where instance_id = ${id} order by seq`,
     usage: async (project = "p1") =>
       Object.fromEntries((await db.owner`select resource, in_use from quota_usage where project_id = ${project}`).map((one) => [one.resource as string, one.in_use as number])),
+    /** Resolves when guests have done what they were rung for. */
+    settled: () => acting,
     async close() {
       await acting;
       setSink(previous);
@@ -203,9 +210,9 @@ export const catalogue = {
       name: "postgresql",
       manager: "postgresql",
       versions: [
-        { name: "16", version: "16.14" },
-        { name: "17", version: "17.10", isDefault: true },
-        { name: "18", version: "18.4" },
+        { name: "16", version: "16.14", image: installedImageId("postgresql", "16") },
+        { name: "17", version: "17.10", isDefault: true, image: installedImageId("postgresql", "17") },
+        { name: "18", version: "18.4", image: installedImageId("postgresql", "18") },
       ],
     },
   ],

@@ -35,7 +35,7 @@ export async function benchCold(directory: string): Promise<void> {
 function importMs(task: string, env: Record<string, string>): Promise<number> {
   return new Promise((done, fail) => {
     const child = fork("test/support/lambda/runtime.mjs", [], {
-      env: { PATH: "/usr/bin:/bin", LAMBDA_TASK_ROOT: task, AWS_REGION: "us-east-1", AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: "true", ...env },
+      env: { PATH: "/usr/bin:/bin", LAMBDA_TASK_ROOT: task, AWS_REGION: "us-east-1", AWS_ACCESS_KEY_ID: "test", AWS_SECRET_ACCESS_KEY: "test", AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: "true", ...env },
     });
     child.once("message", ({ initMs, error }: { initMs?: number; error?: { errorMessage: string } }) => {
       child.kill();

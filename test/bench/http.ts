@@ -2,12 +2,9 @@ import { fork, type ChildProcess } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import postgres from "postgres";
-import { system } from "#core/actor";
-import { enter } from "#core/context";
-import { Database, transaction } from "#core/db/index";
 import { migrate } from "#core/db/migrate";
-import { nameId, seed as seedDatastores } from "#core/datastore/seed";
-import { seed as seedFlavors } from "#core/flavor/index";
+import { nameId } from "#core/datastore/seed";
+import { fillCatalogue } from "#test/bench/catalogue";
 import { load, type Shot } from "#test/bench/load";
 import { startCluster, until } from "#test/support/cluster";
 
@@ -62,14 +59,7 @@ export async function benchApi(directory: string): Promise<void> {
 
 /** The same 1,000 rows for both; answers one id. */
 async function fill(owner: postgres.Sql, systemUrl: string, socketDirectory: string): Promise<string> {
-  const db = new Database(systemUrl, { max: 1, prepare: true, socketDirectory });
-  await enter({ db, actor: system("bench") }, () =>
-    transaction(async () => {
-      await seedDatastores([{ name: "postgresql", manager: "postgresql", versions: [{ name: "17", version: "17.10", isDefault: true }] }]);
-      await seedFlavors([{ id: "1", name: "tiny", ramMb: 512, vcpus: 1 }]);
-    }),
-  );
-  await db.close();
+  await fillCatalogue(systemUrl, socketDirectory);
   const ids = Array.from({ length: INSTANCES }, () => randomUUID());
   await owner`
     insert into instance (id, created_at, updated_at, project_id, created_by, name, task, server_state, service_status,

@@ -3,8 +3,9 @@ import { benchCold } from "#test/bench/cold";
 import { benchCost } from "#test/bench/cost/index";
 import { benchApi } from "#test/bench/http";
 import { benchLife } from "#test/bench/life";
+import { benchLists } from "#test/bench/lists";
 
-const benches: Record<string, (directory: string) => Promise<void>> = { api: benchApi, cold: benchCold, life: benchLife, burst: benchBurst, cost: benchCost };
+const benches: Record<string, (directory: string) => Promise<void>> = { api: benchApi, lists: benchLists, cold: benchCold, life: benchLife, burst: benchBurst, cost: benchCost };
 
 /** `npm run bench`: all of them; `npm run bench -- api`: one. Figures are ratios against a floor measured in the same run. */
 export async function main(directory: string, wanted: string[]): Promise<void> {

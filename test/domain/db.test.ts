@@ -59,6 +59,14 @@ test("the application role sees and writes rows of the acting project only, even
   ).rejects.toMatchObject({ cause: { code: "42501" } });
 });
 
+test("a connection that another actor looked through shows each actor their own rows, and nobody none", async () => {
+  const look = (actor: Actor, who?: "nobody") => enter({ db: db.app, actor }, () => db.app.look((tx) => tx.select().from(quota), who));
+  await enter({ db: db.app, actor: tenant("it's\\") }, () => transaction((tx) => tx.insert(quota).values({ projectId: "it's\\", resource: "ram", hardLimit: 3 })));
+  await enter({ db: db.app, actor: tenant("seen") }, () => transaction((tx) => tx.insert(quota).values({ projectId: "seen", resource: "ram", hardLimit: 4 })));
+  const seen = await Promise.all([look(tenant("seen")), look(tenant("it's\\")), look(tenant("it's\\"), "nobody"), look(system("test")), look(tenant("seen")), look(tenant("seen"))]);
+  expect(seen.map((rows) => rows.map((row) => row.hardLimit))).toEqual([[4], [3], [], [], [4], [4]]);
+});
+
 test("every table that names a project forces row-level security", async () => {
   const rows = await db.owner`
     select c.relname, c.relrowsecurity and c.relforcerowsecurity as forced

@@ -1,6 +1,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { client, variablesOf, type User } from "#test/support/clients";
 import { until } from "#test/support/cluster";
 import { installation, run, type Running } from "#test/support/service";
 
@@ -10,30 +11,19 @@ import { installation, run, type Running } from "#test/support/service";
  */
 let place: Awaited<ReturnType<typeof installation>>;
 let service: Running;
-let passwords: Record<"demo" | "admin" | "alt", string>;
 const SECRET = "word-that-nobody-may-log-7Kq";
 
 beforeAll(async () => {
   place = await installation();
   service = await place.start();
-  passwords = (JSON.parse(await readFile(join(place.home, "secrets.json"), "utf8")) as { users: typeof passwords }).users;
 });
 afterAll(async () => {
   await service?.stop();
   await place?.remove();
 });
 
-const call = (user: keyof typeof passwords, ...args: string[]) =>
-  run("trove", args, {
-    OS_AUTH_URL: `${place.url}/identity/v3`,
-    OS_USERNAME: user,
-    OS_PASSWORD: passwords[user],
-    OS_PROJECT_NAME: user,
-    OS_USER_DOMAIN_NAME: "Default",
-    OS_PROJECT_DOMAIN_NAME: "Default",
-    OS_REGION_NAME: "RegionOne",
-  });
-const ok = async (user: keyof typeof passwords, ...args: string[]) => {
+const call = async (user: User, ...args: string[]) => client("trove", args, await variablesOf(place, user));
+const ok = async (user: User, ...args: string[]) => {
   const { code, stdout, stderr } = await call(user, ...args);
   expect(`${code} ${stderr}${stdout}`).toMatch(/^0 /);
   return stdout;

@@ -1,6 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { until } from "#test/support/cluster";
+import { openstackOf, type OpenStack } from "#test/support/clients";
 import { openssl, type Issued, type OpenSsl } from "#test/support/pkcs12";
 import { installation, run, type Running } from "#test/support/service";
 
@@ -12,11 +13,13 @@ let place: Awaited<ReturnType<typeof installation>>;
 let service: Running;
 let tool: OpenSsl;
 let ca: Issued;
+let openstack: OpenStack;
 let url = "";
 let token = "";
 const printed: string[] = [];
 beforeAll(async () => {
   place = await installation();
+  openstack = openstackOf(place);
   service = await place.start();
   tool = await openssl();
   ca = await tool.authority();
@@ -26,12 +29,6 @@ afterAll(async () => {
   await place?.remove();
   await tool?.close();
 });
-
-async function openstack(...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await run("openstack", ["--os-cloud", "coffer", ...args], { OS_CLIENT_CONFIG_FILE: place.clouds });
-  expect(`${code} ${stderr}`).toMatch(/^0 /);
-  return stdout.trim();
-}
 
 async function ssl(id: string, wish?: Record<string, unknown>): Promise<Record<string, unknown>> {
   const reply = await fetch(`${url}/instances/${id}/ssl${wish ? "" : "?include_certificate=True"}`, {
@@ -45,13 +42,13 @@ async function ssl(id: string, wish?: Record<string, unknown>): Promise<Record<s
 }
 
 test("a PKCS#12 that was stored by the client demands certificates of psql, over a restart of everything, until it is disabled", async () => {
-  const created = JSON.parse(await openstack("database", "instance", "create", "pg1", "--flavor", "small", "--size", "1", "--databases", "app", "--users", "ann:pw-of-ann", "-f", "json")) as { id: string };
-  const show = async () => JSON.parse(await openstack("database", "instance", "show", created.id, "-f", "json")) as { status: string; operating_status: string; ip: string };
+  const created = await openstack.json<{ id: string }>("database instance create pg1 --flavor small --size 1 --databases app --users ann:pw-of-ann");
+  const show = () => openstack.json<{ status: string; operating_status: string; ip: string }>(`database instance show ${created.id}`);
   const healthy = () => until(async () => (({ status, operating_status }) => status === "ACTIVE" && operating_status === "HEALTHY")(await show()), "the instance to be healthy", 60_000);
   await healthy();
   const { ip } = await show();
   const login = async () => {
-    [token = "", url = ""] = await Promise.all([openstack("token", "issue", "-f", "value", "-c", "id"), openstack("token", "issue", "-f", "value", "-c", "project_id").then((project) => `${place.url}/v1.0/${project}`)]);
+    [token = "", url = ""] = await Promise.all([openstack.ok("token issue -f value -c id"), openstack.ok("token issue -f value -c project_id").then((project) => `${place.url}/v1.0/${project}`)]);
   };
   await login();
   const psql = async (options: string) => (await run("psql", ["-X", "-At", "-c", "select 1", `host=${ip} user=ann dbname=app connect_timeout=5 ${options}`], { PGPASSWORD: "pw-of-ann" })).code;
@@ -61,10 +58,10 @@ test("a PKCS#12 that was stored by the client demands certificates of psql, over
   const client = await tool.issue(ca, { cn: "ann", san: "DNS:ann" });
   const bytes = await tool.bundle(own, { password: "pw-of-p12", chain: [ca] });
   for (const [name, text] of [["their.pem", ca.certificate], ["client.pem", client.certificate], ["client.key", client.key]] as const) await writeFile(tool.at(name), text, { mode: 0o600 });
-  const container_ref = await openstack("secret", "store", "--name", "mine", "--payload", bytes.toString("base64"), "-t", "application/octet-stream", "-e", "base64", "-f", "value", "-c", "Secret href");
-  const password_ref = await openstack("secret", "store", "--name", "its password", "--payload", "pw-of-p12", "-t", "text/plain", "-f", "value", "-c", "Secret href");
-  expect(await openstack("secret", "get", password_ref, "--payload", "-f", "value")).toBe("pw-of-p12");
-  expect(await openstack("secret", "list", "-f", "value", "-c", "Secret href")).toContain(container_ref);
+  const container_ref = await openstack.ok(`secret store --name mine --payload ${bytes.toString("base64")} -t application/octet-stream -e base64 -f value -c 'Secret href'`);
+  const password_ref = await openstack.ok("secret store --name 'its password' --payload pw-of-p12 -t text/plain -f value -c 'Secret href'");
+  expect(await openstack.ok(`secret get ${password_ref} --payload -f value`)).toBe("pw-of-p12");
+  expect(await openstack.ok("secret list -f value -c 'Secret href'")).toContain(container_ref);
 
   expect(await ssl(created.id, { enable: true, container_ref, password_ref, mode: "mtls" })).toEqual({ restart_required: false });
   const trust = `sslmode=verify-full sslrootcert=${tool.at("their.pem")}`;
@@ -85,8 +82,8 @@ test("a PKCS#12 that was stored by the client demands certificates of psql, over
   expect([await psql("sslmode=disable"), await psql(`sslmode=verify-full sslrootcert=${place.ca}`)]).toEqual([0, 0]);
   expect(await ssl(created.id, { rollback: true })).toEqual({ status: "on", restart_required: false, mode: "mtls" });
   expect(await modes()).toEqual([2, 2, 0]);
-  await openstack("database", "instance", "delete", created.id);
-  await openstack("secret", "delete", container_ref);
+  await openstack.ok(`database instance delete ${created.id}`);
+  await openstack.ok(`secret delete ${container_ref}`);
   printed.push(service.output());
   for (const secret of ["pw-of-p12", own.key.split("\n")[1] ?? "", token]) expect(printed.join("")).not.toContain(secret);
 }, 180_000);

@@ -114,7 +114,7 @@ describe.each(["dev", "production"])("in %s", (stage) => {
       guest: [],
       queue: [{ effect: "Allow", actions: ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"], resources: [queue] }, ...start],
       workflow: [send],
-      cron: [send, ...start],
+      cron: [send, ...start, { effect: "Allow", actions: ["events:PutEvents"], resources: [`arn:aws:events:eu-central-1:123456789012:event-bus/${of(stage).input<{ name: string }>("EventsBus").name}`] }],
       migrate: [],
     };
     for (const name of names) {
@@ -227,24 +227,25 @@ describe.each(["dev", "production"])("in %s", (stage) => {
     for (const name of names) expect(of(stage).input<Lambda>(`${title(name)}Function`).loggingConfig.logGroup).toBe(`/aws/lambda/coffer-${stage}-${name}`);
   });
 
-  test("a person hears of dead letters, failed executions, 5xx, overdue operations, silent guests and a sweep that stands", () => {
+  test("a person hears of dead letters, failed executions, 5xx, overdue operations, silent guests, events that nobody takes and a sweep that stands", () => {
     const alarms = of(stage).all<{ name: string; alarmActions: string[]; metricName?: string; metricQueries?: { metric?: { metricName: string } }[] }>("aws:cloudwatch/metricAlarm:MetricAlarm");
     for (const alarm of alarms) expect(alarm.alarmActions, alarm.name).toHaveLength(1);
     const watched = alarms.map(({ name, metricName, metricQueries }) => [name.replace(`coffer-${stage}-`, ""), metricName ?? metricQueries?.flatMap(({ metric }) => metric?.metricName ?? []).join()]);
     expect(Object.fromEntries(watched)).toEqual({
       DeadLetters: "ApproximateNumberOfMessagesVisible",
-      ...Object.fromEntries(["Create", "Destroy", "Restart", "ResizeFlavor", "ResizeVolume", "UpdateAccess", "Reboot", "Migrate", "Rebuild"].map((kind) => [`${kind}Failed`, "ExecutionsFailed,ExecutionsTimedOut"])),
+      ...Object.fromEntries(Object.keys(workflows).map((kind) => [`${kind.split("_").map(title).join("")}Failed`, "ExecutionsFailed,ExecutionsTimedOut"])),
       ApiErrors: "5xx",
       GuestErrors: "5xx",
       Overdue: `coffer-${stage}-Overdue`,
       Silent: `coffer-${stage}-Silent`,
+      EventsLate: `coffer-${stage}-EventsLate`,
       SweepFailed: `coffer-${stage}-SweepFailed`,
       Sweep: "Invocations",
     });
     // What alarms count in its log is what the sweep says.
     const sweep = readFileSync("functions/cron/sweep.ts", "utf8");
     const filters = of(stage).all<{ logGroupName: string; pattern: string }>("aws:cloudwatch/logMetricFilter:LogMetricFilter");
-    expect(filters).toHaveLength(3);
+    expect(filters).toHaveLength(4);
     for (const { logGroupName, pattern } of filters) {
       expect(logGroupName).toBe(`/aws/lambda/coffer-${stage}-cron`);
       expect(sweep).toContain(`log.error(${/"[^"]+"/.exec(pattern)?.[0]}`);

@@ -3,6 +3,7 @@ import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
+import { openstackOf } from "#test/support/clients";
 import { installation, run, start, type Running } from "#test/support/service";
 import { until } from "#test/support/cluster";
 
@@ -127,10 +128,9 @@ test.runIf(isRoot)("an ordinary user gets a database too, and is told that it is
   const service = await start(settings, nobody);
   try {
     expect(service.output()).toContain("one trust domain");
-    const openstack = (...args: string[]) =>
-      run("openstack", ["--os-cloud", "coffer", ...args], { OS_CLIENT_CONFIG_FILE: join(home, "state/clouds.yaml") });
-    expect(await openstack("database", "instance", "create", "pg1", "--flavor", "tiny", "--size", "1", "--datastore", "postgresql", "--databases", "app", "--users", "alice:secret")).toMatchObject({ code: 0 });
-    await until(async () => (await openstack("database", "instance", "show", "pg1")).stdout.includes("HEALTHY"), "pg1", 60_000);
+    const { ok } = openstackOf({ clouds: join(home, "state/clouds.yaml") });
+    await ok("database instance create pg1 --flavor tiny --size 1 --datastore postgresql --databases app --users alice:secret");
+    await until(async () => (await ok("database instance show pg1")).includes("HEALTHY"), "pg1", 60_000);
   } finally {
     await service.stop();
     await rm(home, { recursive: true, force: true });

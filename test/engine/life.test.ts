@@ -119,7 +119,7 @@ test.each(["postgresql.prepare", "postgresql.initialise", "postgresql.marker"])(
   await rig.engine.initialise();
   expect(await rig.engine.initialised()).toBe(true);
   await rig.engine.start(settings);
-  expect((await readdir(rig.machine.volumeDirectory)).sort()).toEqual(["conf", "engine.json", "log", "pgdata", "superuser"]);
+  expect((await readdir(rig.machine.volumeDirectory)).sort()).toEqual(["conf", "engine.json", "log", "pgdata", "superuser", "wal"]);
 });
 
 test("a prepared pair is adopted as it is, and every pair is a cluster of its own", async () => {

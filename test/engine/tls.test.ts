@@ -1,8 +1,7 @@
 import { X509Certificate } from "node:crypto";
-import { connect } from "node:tls";
-import { connect as dial } from "node:net";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { settings, refusal, startedEngine, type Rig } from "#test/support/engine";
+import { presented } from "#test/support/tls";
 import { openssl, type Issued, type OpenSsl } from "#test/support/pkcs12";
 
 /** Each mode of contract §5.6, as a client of a real server sees it. */
@@ -30,25 +29,10 @@ const verified = (own: Partial<Issued> = {}) => ({ ca: ca.certificate, host: rig
 const plain = () => refusal(rig.connect("ann", "s3cret", "app")`select 1`);
 const secure = (own?: Partial<Issued>) => refusal(rig.connect("ann", "s3cret", "app", verified(own))`select 1`);
 
-/** SSLRequest of the protocol, then TLS: the certificate that the server presents. */
-const presented = () =>
-  new Promise<string>((resolve, reject) => {
-    const socket = dial(rig.machine.port, rig.machine.address, () => socket.write(Buffer.from([0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f])));
-    socket.once("error", reject);
-    socket.once("data", (answer) => {
-      if (answer.toString() !== "S") return reject(new Error(`TLS is not offered: ${answer.toString()}`));
-      const secured = connect({ socket, rejectUnauthorized: false }, () => {
-        resolve(secured.getPeerX509Certificate()?.fingerprint256 ?? "");
-        secured.destroy();
-      });
-      secured.once("error", reject);
-    });
-  });
-
 test("basic offers TLS with the given certificate, and lets everybody in as before", async () => {
   const before = await rig.pid();
   await rig.engine.applyTls({ ...settings, tlsMode: "basic" }, bundle());
-  expect(await presented()).toBe(new X509Certificate(server.certificate).fingerprint256);
+  expect(await presented(rig.machine)).toBe(new X509Certificate(server.certificate).fingerprint256);
   expect([await plain(), await secure(), await secure(client)]).toEqual(["", "", ""]);
   // A certificate that nobody asks for is no reason to refuse.
   expect(await secure(await tool.issue(await tool.authority("Other")))).toBe("");
@@ -81,7 +65,7 @@ test("the mode holds after a restart, a change of networks and of settings, and 
   await rig.engine.applyConfiguration({ ...mtls, overrides: { work_mem: 8192 } });
   await rig.again().start(mtls);
   expect([await plain(), await secure(), await secure(client)]).toEqual(["28000", "28000", ""]);
-  expect(await presented()).toBe(new X509Certificate(server.certificate).fingerprint256);
+  expect(await presented(rig.machine)).toBe(new X509Certificate(server.certificate).fingerprint256);
 });
 
 test("back in builtin nobody is asked for anything, and the former CA is forgotten", async () => {
@@ -93,6 +77,6 @@ test("every kind of key that is accepted is one that the server takes", async ()
   for (const how of [["-newkey", "rsa:2048", "-nodes"], ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-384", "-nodes"], ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-521", "-nodes"]]) {
     const own = await tool.issue(ca, { how });
     await rig.engine.applyTls({ ...settings, tlsMode: "basic" }, { certificate: own.certificate, key: own.key, ca: "" });
-    expect(await presented()).toBe(new X509Certificate(own.certificate).fingerprint256);
+    expect(await presented(rig.machine)).toBe(new X509Certificate(own.certificate).fingerprint256);
   }
 });

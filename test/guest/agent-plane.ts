@@ -2,10 +2,10 @@ import { createPublicKey, generateKeyPairSync, randomBytes, randomUUID, verify }
 import { createServer, type Server } from "node:https";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
-import { EnrolRequest, headers, RotateRequest, signedText, SyncRequest, type Boot, type JobKind, type JobResult } from "#core/guest/protocol";
+import { CertificateRequest, EnrolRequest, GrantRequest, headers, RotateRequest, signedText, SyncRequest, type Boot, type GrantReply, type JobKind, type JobResult } from "#core/guest/protocol";
 import { createAuthority, issue, type Authority } from "#core/pki";
 
-type Path = "enrol" | "rotate" | "sync";
+type Path = "enrol" | "rotate" | "certificate" | "sync";
 
 /** The control plane's side of the protocol, by script, over real HTTPS. */
 export class Plane {
@@ -19,8 +19,15 @@ export class Plane {
   /** What was uploaded, by path below `logs/`. */
   readonly uploads = new Map<string, string>();
   readonly acknowledged = new Set<string>();
+  /** What is granted; undefined = the plane knows no grants. */
+  grant: ((request: GrantRequest) => GrantReply) | undefined;
   /** How many of the next answers are lost: the request is processed, then the connection is cut. */
-  readonly lose: Record<Path, number> = { enrol: 0, rotate: 0, sync: 0 };
+  readonly lose: Record<Path, number> = { enrol: 0, rotate: 0, certificate: 0, sync: 0 };
+  /** Public keys that another certificate was asked for. */
+  readonly renewals: string[] = [];
+  /** By which certificates are issued, and for whom. */
+  now = () => new Date();
+  address = "127.0.0.1";
   /** How many of the next replies acknowledge nothing. */
   silent = 0;
   revoked = false;
@@ -34,12 +41,12 @@ export class Plane {
   refusals = 0;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
-  readonly #authority: Authority;
+  readonly authority: Authority;
   #wake: (() => void)[] = [];
 
   private constructor(server: Server, authority: Authority) {
     this.#server = server;
-    this.#authority = authority;
+    this.authority = authority;
     const { port } = server.address() as AddressInfo;
     this.boot = {
       protocol: 1,
@@ -111,6 +118,10 @@ export class Plane {
       this.uploads.set(path.slice("logs/".length), body);
       return void response.writeHead(200, { "content-type": "application/json" }).end("{}");
     }
+    if ((path as string) === "grant") {
+      const granted = this.grant?.(GrantRequest.parse(JSON.parse(body)));
+      return void response.writeHead(granted ? 200 : 404, { "content-type": "application/json" }).end(JSON.stringify(granted ?? {}));
+    }
     const reply = await this[path](JSON.parse(body), request.socket);
     if (reply === undefined) return void request.socket.destroy();
     if (this.lose[path] > 0) {
@@ -140,8 +151,18 @@ export class Plane {
     const enrolment = EnrolRequest.parse(body);
     this.enrolments.push(enrolment);
     this.publicKey = enrolment.publicKey;
-    const certificate = await issue(this.#authority, Buffer.from(enrolment.tlsPublicKey, "base64"), ["127.0.0.1"], new Date());
-    return { certificate, ca: this.#authority.certificate };
+    return this.#issue(enrolment.tlsPublicKey);
+  }
+
+  async certificate(body: unknown) {
+    const { tlsPublicKey } = CertificateRequest.parse(body);
+    this.renewals.push(tlsPublicKey);
+    return this.#issue(tlsPublicKey);
+  }
+
+  async #issue(key: string) {
+    const certificate = await issue(this.authority, Buffer.from(key, "base64"), [this.address], this.now());
+    return { certificate, ca: this.authority.certificate };
   }
 
   async rotate(body: unknown) {

@@ -45,11 +45,11 @@ async function machine() {
   await writeFile(join(directory, "boot.json"), JSON.stringify(plane.boot));
   const children: ChildProcess[] = [];
   const text = (name: string) => (existsSync(join(volume, name)) ? readFileSync(join(volume, name), "utf8") : "");
-  const isAlive = (pid: number) => existsSync(`/proc/${pid}`) && !/\) [ZX]/.test(readFileSync(`/proc/${pid}/stat`, "latin1"));
+  const isAlive = (pid: number) => !/^$|\) [ZX]/.test(procFile(pid, "stat"));
   onTestFinished(async () => {
     for (const child of children) if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
     const servers = text("starts").split("\n").filter(Boolean).map(Number);
-    for (const pid of servers) if (isAlive(pid) && readFileSync(`/proc/${pid}/comm`, "latin1").trim() === "sleep") process.kill(pid, "SIGKILL");
+    for (const pid of servers) if (procFile(pid, "comm").trim() === "sleep") process.kill(pid, "SIGKILL");
     await plane.stop();
   });
   return {
@@ -65,6 +65,17 @@ async function machine() {
       return { child, log: () => log };
     },
   };
+}
+
+/** A file of proc(5), empty once the process is gone, which may be between any two looks. */
+function procFile(pid: number, name: "stat" | "comm"): string {
+  try {
+    return readFileSync(`/proc/${pid}/${name}`, "latin1");
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === "ENOENT" || code === "ESRCH") return "";
+    throw error;
+  }
 }
 
 const ended = async ({ child }: Running) => {

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
 import { systemClock, type Clock } from "#core/clock";
+import type { Engine } from "#core/engine/engine";
 import { Agent } from "#core/guest/agent/agent";
 import { setSink } from "#core/log";
 import { MemoryEngine, World } from "#test/guest/agent-engine";
@@ -35,7 +36,7 @@ export async function scratch(): Promise<string> {
 }
 
 /** A control plane, a machine, and as many agents after one another as a test wants. All end with the test. */
-export async function rig({ speed = 10, clock = fastClock(speed) }: { speed?: number; clock?: Clock } = {}) {
+export async function rig({ speed = 10, clock = fastClock(speed), engine }: { speed?: number; clock?: Clock; engine?: (world: World) => Engine } = {}) {
   const lines: string[] = [];
   const previous = setSink((line) => lines.push(JSON.stringify(line)));
   const plane = await Plane.start();
@@ -48,7 +49,7 @@ export async function rig({ speed = 10, clock = fastClock(speed) }: { speed?: nu
     await plane.stop();
     setSink(previous);
   });
-  const open = () => Agent.open({ boot: plane.boot, stateDirectory, engine: new MemoryEngine(world), version: "test", clock });
+  const open = () => Agent.open({ boot: plane.boot, stateDirectory, engine: engine?.(world) ?? new MemoryEngine(world), version: "test", clock });
   return {
     plane,
     world,

@@ -1,4 +1,3 @@
-import { ApiGatewayManagementApiClient } from "@aws-sdk/client-apigatewaymanagementapi";
 import { createHash, generateKeyPairSync, randomBytes, randomUUID } from "node:crypto";
 import { system } from "#core/actor";
 import { systemClock, type Clock } from "#core/clock";
@@ -45,8 +44,7 @@ export async function doorbellRig({ db, clock = systemClock, pace = { poll: 3600
 
   let handler: ReturnType<typeof createDoorbellHandler> = async () => ({ statusCode: 500 });
   const sockets = await startSockets({ tls, handler: async (event) => around("doorbell", () => handler(event)) });
-  const client = new ApiGatewayManagementApiClient({ endpoint: sockets.endpoint, region: "us-east-1", credentials: { accessKeyId: "test", secretAccessKey: "test" }, maxAttempts: 1 });
-  const bell = createDoorbell(client);
+  const bell = createDoorbell(sockets.endpoint, { AWS_REGION: "us-east-1", AWS_ACCESS_KEY_ID: "test", AWS_SECRET_ACCESS_KEY: "test" });
   handler = createDoorbellHandler({ db: db.system, bell, clock });
 
   let syncs = 0;
@@ -120,7 +118,6 @@ export async function doorbellRig({ db, clock = systemClock, pace = { poll: 3600
       for (const agent of agents) await agent.leave();
       await sockets.stop();
       await guests.close();
-      client.destroy();
     },
   };
 }

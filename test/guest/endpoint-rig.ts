@@ -2,7 +2,7 @@ import { generateKeyPairSync, sign, type KeyObject } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { onTestFinished } from "vitest";
 import { transaction } from "#core/db/index";
-import { createFakeObjects } from "#core/driver/index";
+import { grantKey } from "#core/guest/grant";
 import { enqueue } from "#core/guest/client";
 import { headers, PROTOCOL, signedText, type Boot, type JobKind, type JobSpec } from "#core/guest/protocol";
 import { setSink } from "#core/log";
@@ -35,8 +35,9 @@ export async function endpoint() {
   world.silence(true);
   const authority = await createAuthority("test", new Date());
   const held = new HeldRequests();
-  const objects = createFakeObjects(world.clock);
-  const deps = { objects, db: world.db.system, authority, seal: testSeal, clock: world.clock, held, wake: () => {}, pollSeconds: 0, rotateAfterSeconds: ROTATE_AFTER_SECONDS };
+  const { objects } = world;
+  const granting = { installation: "test", url: "https://127.0.0.1:1/guest/v1/objects" };
+  const deps = { objects, granting, grantKey: grantKey(world.workshop.rootKey), db: world.db.system, authority, seal: testSeal, clock: world.clock, held, wake: () => {}, pollSeconds: 0, rotateAfterSeconds: ROTATE_AFTER_SECONDS };
   const app = createGuestApp(deps);
   /** Tells, once the server has done a request, whether its answer gets lost. */
   const line: { loses: (path: string, body: string) => boolean } = { loses: () => false };
@@ -68,6 +69,7 @@ export async function endpoint() {
   return {
     world,
     objects,
+    granting,
     held,
     lines,
     line,

@@ -9,7 +9,7 @@ import { environmentFor } from "#test/support/lambda/environment";
 import { startLambda } from "#test/support/lambda/process";
 
 const KB = 1000;
-const budgets: Partial<Record<FunctionName | "agent", number>> = { api: 800 * KB, agent: 500 * KB };
+const budgets: Partial<Record<FunctionName | "agent", number>> = { api: 650 * KB, agent: 500 * KB };
 
 let directory: string;
 const bundles = new Map<string, Bundle>();

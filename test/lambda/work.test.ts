@@ -1,7 +1,9 @@
 import type { APIGatewayProxyStructuredResultV2, SQSBatchResponse } from "aws-lambda";
 import { ReceiveMessageCommand } from "@aws-sdk/client-sqs";
 import { readdir } from "node:fs/promises";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import type { StepResult } from "#core/workflow/step";
 import { act } from "#test/support/guests";
 import { httpEvent, scheduleEvent, sqsEvent } from "#test/support/lambda/events";
@@ -108,6 +110,33 @@ test("the sweep sends what the API could not, and drives a run that its executio
   expect(await operationOf(id)).toEqual({ id: operationId, run: 2, outcome: null });
   expect(await carry(`${operationId}-2`, { instanceId: id, projectId: project, generation: 1 })).toEqual({ next: "end", outcome: "done" });
   expect(cron.way.peak()).toBe(1);
+});
+
+test("the sweep puts what happened on the bus, by the client in its bundle, with the address that the gateway saw", async () => {
+  const seen: { Source: string; EventBusName: string; Detail: string }[] = [];
+  const bus = createServer((request, response) => {
+    const parts: Buffer[] = [];
+    request.on("data", (part: Buffer) => parts.push(part));
+    request.on("end", () => {
+      const { Entries } = JSON.parse(Buffer.concat(parts).toString()) as { Entries: typeof seen };
+      seen.push(...Entries);
+      response.writeHead(200, { "content-type": "application/x-amz-json-1.1" }).end(JSON.stringify({ FailedEntryCount: 0, Entries: Entries.map((_, at) => ({ EventId: String(at) })) }));
+    });
+  });
+  await new Promise<void>((resolve) => bus.listen(0, "127.0.0.1", resolve));
+  onTestFinished(() => {
+    bus.closeAllConnections();
+    bus.close();
+  });
+  const id = await create("told");
+  const cron = await cloud.start("cron", { COFFER_EVENT_BUS: "coffer-events", AWS_ENDPOINT_URL_EVENTBRIDGE: `http://127.0.0.1:${(bus.address() as AddressInfo).port}` });
+  await cron.invoke(scheduleEvent);
+  await cron.invoke(scheduleEvent);
+  expect(new Set(seen.map(({ Source, EventBusName }) => `${Source} ${EventBusName}`))).toEqual(new Set(["coffer coffer-events"]));
+  const events = seen.map(({ Detail }) => JSON.parse(Detail) as { event_type: string; stream: string; sequence: number; payload: object });
+  expect(events.filter(({ stream }) => stream === id)).toMatchObject([{ event_type: "dbaas.instance_create.start", payload: { client_ip: "192.0.2.7", name: "told" } }]);
+  const rows = await cloud.db.owner<{ seq: number }[]>`select seq::int from event order by seq`;
+  expect(events.map(({ sequence }) => sequence).sort((a, b) => a - b)).toEqual(rows.map(({ seq }) => seq));
 });
 
 test("a step whose input is no run of ours throws, and names what is wrong", async () => {

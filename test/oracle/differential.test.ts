@@ -36,11 +36,10 @@ test("both servers were asked at least 400 times", () => {
 });
 
 /**
- * How we refuse what the reference would carry out, and be in another state from then on: what is not offered here
- * yet, and what a reader may not do (Trove knows no such role, contract §1). Undefined for all else.
+ * How we refuse what the reference would carry out, and be in another state from then on: what a reader may not do
+ * (Trove knows no such role, contract §1). Undefined for all else.
  */
 function refusedHere([who, ask, , options = {}]: Step): [status: number, keys: string[]] | undefined {
-  if (options.notYet) return [501, ["notImplemented"]];
   // Below /mgmt both refuse.
   return who === "reader" && !/^GET|\/mgmt/.test(ask) && !options.reads ? [403, ["forbidden"]] : undefined;
 }

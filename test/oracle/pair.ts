@@ -136,6 +136,7 @@ async function startOurs(identityUrl: string, identityClock: Clock) {
       },
     },
     seal: testSeal,
+    objects: { objects: world.objects, root: "http://objects/v1" },
     config: world.config,
     // As the reference's fake Glance.
     images: { find: (wanted) => Promise.resolve("id" in wanted && wanted.id === imageId ? { id: imageId } : undefined) },

@@ -14,8 +14,6 @@ interface Options {
   shape?: boolean;
   /** Only reads, whatever its method says. */
   reads?: boolean;
-  /** The part of the contract that this installation does not offer yet: it must answer 501. */
-  notYet?: string;
 }
 
 /** One request, sent to both servers: who, method and path below the project, body, and what is special about it. */

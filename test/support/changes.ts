@@ -1,5 +1,7 @@
+import { create as createBackup } from "#core/backup/create";
 import { resizeFlavor, resizeVolume, restart, updateAccess } from "#core/instance/change";
 import { migrate, rebuild, reboot } from "#core/instance/manage";
+import { upgrade } from "#core/instance/upgrade";
 import { remove } from "#core/instance/remove";
 import { createReplicas, type NewReplicas } from "#core/instance/replica";
 import { detach, eject, promote } from "#core/instance/set";
@@ -21,6 +23,8 @@ export const changes: Record<Change, (id: string, world: World) => Promise<strin
   reboot: (id) => reboot(id),
   migrate: (id) => migrate(id, undefined),
   rebuild: (id, world) => rebuild(id, world.imageId, world.images),
+  upgrade: (id, world) => upgrade(id, "17-next", world.images),
+  backup: async (id, world) => void (await createBackup({ instanceId: id, name: "nightly", incremental: false }, world.config)),
   update_access: (id) => updateAccess(id, { allowed_cidrs: ["10.0.0.0/8"] }),
   create_replica: (id, world) => replicate(id, world),
   detach_replica: (id) => detach(id),

@@ -69,7 +69,7 @@ export async function course(world: World, carrier: Carrier, kind: Kind, trouble
   try {
     await trouble.first?.(world, id);
     const executions = await carry(world, carrier, id, trouble.around);
-    const usage = Object.entries(await world.usage()).map(([resource, used]) => [resource, used - (before[resource] ?? 0)]);
+    const usage = Object.entries(await world.usage()).flatMap(([resource, used]) => (used === (before[resource] ?? 0) ? [] : [[resource, used - (before[resource] ?? 0)]]));
     return { met, executions, seen: { ...(await picture(world, id)), usage: usage.sort() } };
   } finally {
     Object.assign(world.workshop, workshop);

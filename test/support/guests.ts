@@ -1,17 +1,21 @@
-import { createPrivateKey, generateKeyPairSync } from "node:crypto";
+import { createHash, createPrivateKey, generateKeyPairSync } from "node:crypto";
+import { now } from "#core/context";
+import type { ObjectStore } from "#core/driver/objectstore";
 import { expected, reportedLogs } from "#core/guest/client";
 import { pending, report, type Guest } from "#core/guest/server";
 import { factsOf } from "#core/parameter/index";
 import { applyModules } from "#core/guest/agent/modules";
-import { jobs, PROTOCOL, TlsResult, type GivenTls, type GuestLog, type JobKind, type Position, type Report } from "#core/guest/protocol";
+import { jobs, PROTOCOL, TlsResult, type BackupResult, type GivenTls, type GuestLog, type JobKind, type Position, type Report } from "#core/guest/protocol";
 import { testSeal } from "#test/support/seal";
 
 /**
  * A guest that does every job at once and reports, through the very functions the guest endpoint
- * calls. `fail` names kinds of jobs that it cannot do.
+ * calls. `fail` names kinds of jobs that it cannot do, `hold` those at which it stands still; an `idle` one does none, and only reports.
  */
-export async function act(caller: Guest, { fail = new Set(), ...seen }: { fail?: Set<JobKind> } & Partial<Report> = {}) {
-  const waits = await pending(caller, testSeal);
+export async function act(caller: Guest, { fail = new Set(), hold = new Set(), objects, idle = false, ...seen }: { fail?: Set<JobKind>; hold?: Set<JobKind>; objects?: ObjectStore; idle?: boolean } & Partial<Report> = {}) {
+  const queue = idle ? [] : await pending(caller, testSeal);
+  const stands = queue.findIndex(({ kind }) => hold.has(kind));
+  const waits = stands < 0 ? queue : queue.slice(0, stands);
   let logs: GuestLog[] = seen.logs ?? (await reportedLogs(caller.instanceId)) ?? [
     { name: "general", type: "USER", enabled: false, published: 0, pending: 0, rotated: false },
     { name: "guest", type: "SYS", enabled: true, published: 0, pending: 70, rotated: false },
@@ -24,7 +28,7 @@ export async function act(caller: Guest, { fail = new Set(), ...seen }: { fail?:
     }
     if (kind === "log") logs = logs.map((log) => operated(log, spec));
     const log = kind === "log" && logs.find(({ name }) => name === spec.name);
-    const result = log ? { log } : kind === "tls" ? certified(caller.instanceId, spec) : await resultOf(kind, spec);
+    const result = log ? { log } : kind === "tls" ? certified(caller.instanceId, spec) : kind === "backup" ? await backedUp(spec, objects) : await resultOf(kind, spec);
     results.push({ id, ok: true, ...(result && { result }) });
   }
   const stopped = waits.at(-1)?.kind === "stop" && !fail.has("stop");
@@ -51,6 +55,30 @@ async function resultOf(kind: JobKind, spec: Record<string, unknown>): Promise<R
 async function modulesOf(spec: Record<string, unknown>) {
   const { data } = jobs.apply_modules.safeParse(spec);
   return data && applyModules({ applyModule: ({ contents }) => Promise.resolve(`applied ${contents}`) }, data.modules, () => true);
+}
+
+/** A manifest and a part, as far as the control plane looks at them. */
+async function backedUp(spec: Record<string, unknown>, objects: ObjectStore | undefined): Promise<BackupResult> {
+  const { backupId, place, parent } = jobs.backup.parse(spec);
+  const manifest = Buffer.from(`manifest of ${backupId}`);
+  const call = { signal: new AbortController().signal };
+  for (const [name, content] of [["part-00000001", Buffer.alloc(1000, 1)], ["manifest", manifest]] as const) {
+    await objects?.put({ projectId: place.projectId, name: place.container }, `${place.prefix}/${name}`, (async function* () { yield content; })(), {}, call);
+  }
+  const at = now().toISOString();
+  return {
+    bytes: 1000 + manifest.length,
+    dataBytes: 32_000_000,
+    checksum: createHash("sha256").update(manifest).digest("hex"),
+    startLsn: "0/3000028",
+    stopLsn: "0/3000158",
+    timeline: 1,
+    systemIdentifier: "7000000000000000001",
+    startedAt: at,
+    stoppedAt: at,
+    parts: 1,
+    incremental: parent !== undefined,
+  };
 }
 
 /** A log after a job of its. */

@@ -47,7 +47,8 @@ export async function startIdentity({ clock = movableClock(new Date("2026-03-01T
   const db = await testDatabase();
   const asSystem = <T>(work: () => Promise<T>) => enter({ db: db.system, actor: system("test"), clock }, work);
   const seeded = await asSystem(() => seedIdentity(passwords));
-  const { server, port } = await listen((request, env) => identity.fetch(request, env));
+  let beside: ((request: Request) => Response | Promise<Response>) | undefined;
+  const { server, port } = await listen((request, env) => (beside && new URL(request.url).pathname.startsWith("/v1.0") ? beside(request) : identity.fetch(request, env)));
   const url = `http://127.0.0.1:${port}/identity`;
   const options = {
     db: db.system,
@@ -92,6 +93,10 @@ export async function startIdentity({ clock = movableClock(new Date("2026-03-01T
     login,
     tokenOf,
     asSystem,
+    /** Answers for the databases of its catalogue from now on. */
+    serveDatabases(answer: (request: Request) => Response | Promise<Response>) {
+      beside = answer;
+    },
     addUser: (user: NewUser) => asSystem(() => addUser(user)),
     validate: (token: string, by: string) => send("GET", "/v3/auth/tokens", { token: by, headers: { "x-subject-token": token } }),
     async close() {

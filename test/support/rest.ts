@@ -13,16 +13,16 @@ export interface Shown {
   fault?: { message: string };
 }
 
-/** The Trove API of a started service over plain HTTP, as the demo user; a token per service start is fetched when needed. */
-export function rest({ home, url }: { home: string; url: string }) {
+/** The Trove API of a started service over plain HTTP, as one of its users; a token per service start is fetched when needed. */
+export function rest({ home, url }: { home: string; url: string }, user: "demo" | "admin" = "demo") {
   let session: { token: string; project: string } | undefined;
 
   const login = async () => {
-    const { users } = JSON.parse(await readFile(join(home, "secrets.json"), "utf8")) as { users: { demo: string } };
+    const { users } = JSON.parse(await readFile(join(home, "secrets.json"), "utf8")) as { users: Record<typeof user, string> };
     const domain = { name: "Default" };
     const auth = {
-      identity: { methods: ["password"], password: { user: { name: "demo", password: users.demo, domain } } },
-      scope: { project: { name: "demo", domain } },
+      identity: { methods: ["password"], password: { user: { name: user, password: users[user], domain } } },
+      scope: { project: { name: user, domain } },
     };
     const reply = await fetch(`${url}/identity/v3/auth/tokens`, { method: "POST", body: JSON.stringify({ auth }), headers: { "content-type": "application/json" } });
     const { token } = (await reply.json()) as { token: { project: { id: string } } };

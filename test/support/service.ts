@@ -46,6 +46,16 @@ export async function installation(env: Record<string, string> = {}) {
   };
 }
 
+/** Those of the secrets, and of the installation's own, that stand in what services printed or in any log file of theirs. */
+export async function leaks({ home }: { home: string }, printed: string[], secrets: string[]): Promise<string[]> {
+  const own = JSON.parse(await readFile(join(home, "secrets.json"), "utf8")) as { database: Record<string, string>; users: Record<string, string>; rootKey: string; signingKey: string };
+  const all = [...secrets, "SCRAM-SHA-256$", ...Object.values(own.database), ...Object.values(own.users), own.rootKey, own.signingKey];
+  const files = (await run("find", [home, "/var/lib/coffer", "-name", "*.log"])).stdout.trim().split("\n").filter(Boolean);
+  const text = [...printed, ...(await Promise.all(files.map((path) => readFile(path, "utf8"))))].join("\n");
+  if (files.length === 0 || !text.includes('"operation ended"')) throw new Error("there are no logs to look through");
+  return all.filter((secret) => text.includes(secret));
+}
+
 export interface Running {
   pid: number;
   /** All it has printed so far. */

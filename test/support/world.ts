@@ -6,7 +6,7 @@ import { enter } from "#core/context";
 import { read } from "#core/db/index";
 import { installedImageId, installedImages } from "#core/datastore/image";
 import { nameId } from "#core/datastore/seed";
-import { createFakeCloud } from "#core/driver/index";
+import { createFakeCloud, createFakeObjects } from "#core/driver/index";
 import { Crash } from "#core/failpoint";
 import type { JobKind } from "#core/guest/protocol";
 import { seedCatalogue, type Catalogue } from "#core/instance/catalogue";
@@ -20,12 +20,13 @@ import { movableClock, seededRandom } from "#test/support/clock";
 import { testDatabase } from "#test/support/db";
 import { act } from "#test/support/guests";
 
+const image = installedImageId("postgresql", "17");
 const smallCatalogue: Catalogue = {
   flavors: [
     { id: "1", name: "tiny", ramMb: 512, vcpus: 1 },
     { id: "2", name: "small", ramMb: 1024, vcpus: 1 },
   ],
-  datastores: [{ name: "postgresql", manager: "postgresql", versions: [{ name: "17", version: "17.10", isDefault: true }] }],
+  datastores: [{ name: "postgresql", manager: "postgresql", versions: [{ name: "17", version: "17.10", isDefault: true, image }, { name: "17-next", version: "17.11", image }] }],
 };
 
 interface WorldOptions {
@@ -49,7 +50,9 @@ export async function createWorld({ seed: number = 1, catalogue = smallCatalogue
   const random = seededRandom(number);
   const cloud = createFakeCloud({ random, clock });
   const config = configOf({ COFFER_MAX_INSTANCES: "100", COFFER_MAX_VOLUMES_GB: "1000", ...settings });
+  const objects = createFakeObjects(clock);
   const cannot = new Set<JobKind>();
+  const held = new Set<JobKind>();
   let silent = false;
 
   const workshop: Workshop = {
@@ -61,6 +64,7 @@ export async function createWorld({ seed: number = 1, catalogue = smallCatalogue
     guestUrl: "https://127.0.0.1:1/guest/v1",
     ca: "",
     rootKey: Buffer.alloc(32, 7),
+    objects,
   };
   const tenant: Actor = { kind: "user", userId: "ann", projectId: "p1", roles: ["member"], isAdmin: false };
   const as = <T>(actor: Actor, work: () => Promise<T>) => enter({ db: db.app, actor, clock, random }, work);
@@ -80,7 +84,7 @@ export async function createWorld({ seed: number = 1, catalogue = smallCatalogue
     const wanted = and(isNull(instance.deletedAt), only === undefined ? undefined : inArray(instance.id, await concerned(only)));
     const rows = await asSystem(() => read((tx) => tx.select().from(instance).where(wanted)));
     for (const { id, projectId, generation } of rows) {
-      if (servers.has(id)) await asSystem(() => act({ instanceId: id, projectId, generation }, { fail: cannot }));
+      if (servers.has(id)) await asSystem(() => act({ instanceId: id, projectId, generation }, { fail: cannot, hold: held, objects }));
     }
   };
   const running = () => asSystem(() => read((tx) => tx.select().from(operation).where(isNull(operation.outcome)).orderBy(operation.id)));
@@ -100,12 +104,14 @@ export async function createWorld({ seed: number = 1, catalogue = smallCatalogue
     clock,
     random,
     cloud,
+    objects,
     config,
     workshop,
     tenant,
     as,
     asSystem,
     cannot,
+    held,
     guestsAct,
     stepOnce,
     running,
@@ -136,11 +142,16 @@ export async function createWorld({ seed: number = 1, catalogue = smallCatalogue
       if (!row) throw new Error(`no instance ${id}`);
       return row;
     },
+    backups: () => db.owner<{ id: string; state: string; [column: string]: unknown }[]>`select * from backup order by created_at, id`,
     operations: (id: string) => asSystem(() => timeline(id)),
+    /** What was told of an instance, in order; `dbaas.` is left out. */
+    events: async (id: string) => (await db.owner`select type from event where stream = ${id} order by seq`).map(({ type }) => (type as string).replace(/^dbaas\./, "")),
     usage: async () => Object.fromEntries((await db.owner`select resource, in_use from quota_usage`).map((row) => [row.resource as string, row.in_use as number])),
     /** Carries everything to its end, or `until` something holds. A crash costs the lease; more than `steps` labels is a hang. */
     async drive({ steps = 200, until }: { steps?: number; until?: () => Promise<boolean> } = {}) {
       let crashes = 0;
+      // What is begun afterwards is later than what is carried here, however little there is to wait for.
+      clock.advance(1);
       for (let count = 0; ; count++) {
         const [run] = await running();
         if (!run || (await until?.())) return { crashes, steps: count };
@@ -160,7 +171,7 @@ export async function createWorld({ seed: number = 1, catalogue = smallCatalogue
     live: () => asSystem(() => read((tx) => tx.select().from(instance).where(and(isNull(instance.deletedAt))))),
     versionId: nameId("postgresql", "17"),
     images: installedImages([{ manager: "postgresql", version: "17.10" }]),
-    imageId: installedImageId("postgresql", "17"),
+    imageId: image,
     close: () => db.close(),
   };
 }

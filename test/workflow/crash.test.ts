@@ -7,6 +7,26 @@ import type { Workflow } from "#core/workflow/define";
 import { changes, readied, type Change } from "#test/support/changes";
 import { createWorld, type World } from "#test/support/world";
 
+/** What is told of each kind of operation that ends well: contract §8.5, §8.6. */
+const told: Record<Kind, string[]> = {
+  create: ["instance_create.start", "trove.instance.create", "instance_create.end"],
+  destroy: ["instance_delete.start", "trove.instance.delete", "instance_delete.end"],
+  restart: ["instance_restart.start", "instance_restart.end"],
+  resize_flavor: ["instance_resize_instance.start", "trove.instance.modify_flavor", "instance_resize_instance.end"],
+  resize_volume: ["instance_resize_volume.start", "instance_resize_volume.end"],
+  reboot: ["instance_reboot.start", "instance_reboot.end"],
+  migrate: ["migrate.start", "migrate.end"],
+  upgrade: ["upgrade.start", "upgrade.end"],
+  backup: ["backup_create.start", "backup_create.end"],
+  // Its own creation.
+  create_replica: [],
+  detach_replica: ["instance_detach.start", "instance_detach.end"],
+  promote_replica: ["instance_promote.start", "instance_promote.end"],
+  eject_source: ["instance_eject.start", "instance_eject.end"],
+  update_access: [],
+  rebuild: [],
+};
+
 /** Crash at every label, at every point around its effect, then go on with another worker. */
 let world: World;
 beforeEach(async () => {
@@ -28,7 +48,7 @@ const rollbackPoints = (Object.keys(changes) as Change[]).flatMap((kind) =>
 );
 
 describe("create", () => {
-  test.each(points("create"))("survives a crash at %s with one server, one volume and one port", async (point) => {
+  test.each(points("create"))("survives a crash at %s with one server, one volume and one port, told once", async (point) => {
     const disarm = crashOnce(point);
     const id = await world.create();
     const { crashes } = await world.drive();
@@ -38,6 +58,7 @@ describe("create", () => {
     const { servers, volumes, ports } = world.cloud.all();
     expect([servers.length, volumes.length, ports.length]).toEqual([1, 1, 1]);
     expect(await world.usage()).toMatchObject({ instances: 1, ram: 512, volumes: 1 });
+    expect(await world.events(id)).toEqual(told.create);
   });
 });
 
@@ -53,6 +74,7 @@ describe("destroy", () => {
     expect((await world.row(id)).deletedAt).not.toBeNull();
     expect(world.cloud.all()).toEqual({ servers: [], volumes: [], ports: [] });
     expect(await world.usage()).toMatchObject({ instances: 0, ram: 0, volumes: 0 });
+    expect(await world.events(id)).toEqual([...told.create, ...told.destroy]);
   });
 });
 
@@ -73,16 +95,19 @@ describe.each((Object.keys(changes) as Change[]).filter((kind) => kind !== "dest
     expect(row).toMatchObject({ task: "NONE", faultMessage: null });
     const [last] = await world.operations(id);
     expect(last).toMatchObject({ kind, outcome: "done" });
-    expect(world.cloud.all().servers).toHaveLength(servers[kind] ?? 1);
-    expect((await world.live()).map(({ task }) => task)).toEqual(Array.from({ length: servers[kind] ?? 1 }, () => "NONE"));
+    const count = servers[kind] ?? 1;
+    expect(world.cloud.all().servers).toHaveLength(count);
+    expect((await world.live()).map(({ task }) => task)).toEqual(Array.from({ length: count }, () => "NONE"));
+    expect(await world.events(id)).toEqual([...told.create, ...told[kind]]);
     if (kind === "resize_flavor") expect([row.flavorId, (await world.usage()).ram]).toEqual(["2", 1024]);
     if (kind === "resize_volume") expect([row.volumeGb, (await world.usage()).volumes]).toEqual([3, 3]);
+    if (kind === "backup") expect(await world.backups()).toMatchObject([{ state: "COMPLETED", instance_id: id, clean_at: null }]);
     if (kind === "update_access") expect(row.access).toEqual({ is_public: false, allowed_cidrs: ["10.0.0.0/8"] });
   });
 });
 
 /** A guest's job that fails sends the run into its rollback. */
-const spoilers: Partial<Record<Kind, JobKind>> = { resize_flavor: "configure", promote_replica: "promote", eject_source: "promote" };
+const spoilers: Partial<Record<Kind, JobKind>> = { resize_flavor: "configure", upgrade: "prepare", promote_replica: "promote", eject_source: "promote" };
 /** What is left of the set when its operation went back. */
 // A promotion that failed half way leaves nobody sure of what the replica is: it is off.
 const after: Partial<Record<Kind, object>> = { promote_replica: { serverState: "SHUTDOWN" }, eject_source: { task: "EJECTING_ERROR", serverState: "SHUTDOWN" } };
@@ -112,8 +137,10 @@ describe("rollback", () => {
     const row = await world.row(id);
     expect(row).toMatchObject({ task: "NONE", serverState: "ACTIVE", flavorId: before.flavorId, volumeGb: before.volumeGb, replicaOf: before.replicaOf, ...after[kind] });
     expect(row.faultMessage).toContain(`the guest cannot ${spoiler}`);
-    const [last] = await world.operations(id);
-    expect(last).toMatchObject({ kind, outcome: "failed" });
+    const run = (await world.operations(id)).find((one) => one.kind === kind);
+    expect(run).toMatchObject({ outcome: "failed" });
+    const [start = ""] = told[kind];
+    expect(await world.events(id)).toEqual([...told.create, start, start.replace(".start", ".error")]);
     const count = servers[kind] ?? 1;
     expect(world.cloud.all().servers.map(({ flavorId }) => flavorId)).toEqual(Array.from({ length: count }, () => before.flavorId));
     expect(await world.usage()).toMatchObject({ instances: count, ram: count * 512, volumes: count });

@@ -1,5 +1,7 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
+import type { Sink as EventSink } from "#core/event/drain";
 import { setSink, type Sink } from "#core/log";
+import { settleRate } from "#core/quota/rate";
 import { due, takeOver } from "#core/workflow/step";
 import { createSweep, SILENT_SECONDS } from "#functions/cron/sweep";
 import { createWorld, type World } from "#test/support/world";
@@ -17,12 +19,14 @@ afterEach(async () => {
   await world.close();
 });
 
-const sweep = () =>
+const sweep = (sink?: EventSink) =>
   createSweep({
     db: world.db.system,
     publisher: { publish: (messages) => Promise.resolve(messages.map(({ id }) => id)) },
     executions: { start: () => Promise.resolve() },
     workshop: world.workshop,
+    config: world.config,
+    sink,
     clock: world.clock,
   })();
 const said = (message: string) => lines.filter((line) => line.message === message).map(({ count }) => count);
@@ -58,4 +62,49 @@ test("a start takes over what was between two looks when everything was killed, 
   expect(await world.asSystem(takeOver)).toBe(1);
   world.clock.advance(1);
   expect(await world.asSystem(() => due())).toEqual([{ operationId: run.id, run: run.run }]);
+});
+
+test("the sweep tells of every instance each hour and delivers it; a listener that is away is counted, and fails nothing", async () => {
+  await world.create();
+  await world.drive();
+  const types: string[] = [];
+  let away = false;
+  const sink: EventSink = {
+    deliver: (events) => {
+      if (away) return Promise.reject(new Error("away"));
+      types.push(...events.map(({ event_type }) => event_type));
+      return Promise.resolve(events.map(({ message_id }) => message_id));
+    },
+  };
+  await sweep(sink);
+  expect(types).toEqual(["dbaas.instance_create.start", "trove.instance.create", "dbaas.instance_create.end"]);
+  world.clock.advance(3600_000);
+  await world.guestsAct();
+  await sweep(sink);
+  expect(types.slice(3)).toEqual(["trove.instance.exists"]);
+  away = true;
+  world.clock.advance(3600_000);
+  await world.guestsAct();
+  await sweep(sink);
+  expect(said("events are not taken")).toEqual([]);
+  world.clock.advance(16 * 60_000);
+  await world.guestsAct();
+  await sweep(sink);
+  expect(said("events are not taken")).toEqual([1]);
+  expect(said("sweep failed")).toEqual([]);
+});
+
+test("the sweep forgets the rates of projects that ask no more, and of no other", async () => {
+  const take = (projectId: string, count: number) => world.asSystem(() => settleRate({ projectId, method: "GET", count, perMinute: 100 }));
+  await take("idle", 500);
+  world.clock.advance(5 * 60_000);
+  await take("busy", 500);
+  await sweep();
+  const left = async () => (await world.db.owner`select project_id from rate_bucket`).map(({ project_id }) => project_id as string).sort();
+  expect(await left()).toEqual(["busy", "idle"]);
+  world.clock.advance(6 * 60_000);
+  await sweep();
+  expect(await left()).toEqual(["busy"]);
+  // One that is not there is full, as the one that went had become.
+  expect(await take("idle", 1)).toBe(99);
 });

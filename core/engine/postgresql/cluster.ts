@@ -89,27 +89,30 @@ export async function initCluster({ native, directory, superuser, password, as, 
   }
 }
 
-/** Makes all of a data directory last. A server need not be able to start on it. */
-export const syncTree = (native: string, directory: string): Promise<void> =>
-  program(native, "initdb", ["--sync-only", "-D", directory], { cwd: directory, background: false });
+/** Brings a tree to the disk, as initdb does it. */
+export const syncTree = (native: string, directory: string): Promise<void> => program(native, "initdb", ["--sync-only", "-D", directory], { cwd: dirname(directory), background: false });
 
-const majors = new Map<string, Promise<number>>();
+const versions = new Map<string, Promise<number>>();
 
 /** The major version of the programs, asked once: other programs come with another agent, or in another place. */
-export function majorOf(native: string): Promise<number> {
-  const known = majors.get(native);
+export const majorOf = async (native: string): Promise<number> => Math.floor((await versionOf(native)) / 10_000);
+
+/** The version of the programs, as `server_version_num` says it: 170010. */
+export function versionOf(native: string): Promise<number> {
+  const known = versions.get(native);
   if (known) return known;
-  const asked = askMajor(native);
-  majors.set(native, asked);
-  asked.catch(() => majors.delete(native));
+  const asked = askVersion(native);
+  versions.set(native, asked);
+  asked.catch(() => versions.delete(native));
   return asked;
 }
 
-async function askMajor(native: string): Promise<number> {
+async function askVersion(native: string): Promise<number> {
   const { stdout } = await run(join(native, "bin", "postgres"), ["--version"], { env: environment });
-  const major = Number(/ (\d+)/.exec(stdout)?.[1]);
-  if (!major) throw new AppError("serviceUnavailable", `${native} does not tell its version.`, { reason: "engine.version", final: true });
-  return major;
+  // A version that is not out yet has letters in place of the second number.
+  const [, major, minor = "0"] = / (\d+)(?:\.(\d+))?/.exec(stdout) ?? [];
+  if (major === undefined) throw new AppError("serviceUnavailable", `${native} does not tell its version.`, { reason: "engine.version", final: true });
+  return Number(major) * 10_000 + Number(minor);
 }
 
 async function program(native: string, name: string, args: string[], { background, ...options }: Partial<User> & { cwd: string; background: boolean }): Promise<void> {

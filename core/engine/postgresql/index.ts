@@ -1,6 +1,10 @@
 import { systemClock, type Clock } from "#core/clock";
 import { writeLimits, type Engine, type Health, type Machine, type Settings } from "#core/engine/engine";
 import { AppError, badRequest, describe } from "#core/error";
+import { backup } from "#core/engine/postgresql/backup/backup";
+import { restore } from "#core/engine/postgresql/backup/restore";
+import * as spool from "#core/engine/postgresql/backup/spool";
+import { parseSegment, positionOf, SEGMENT_BYTES } from "#core/engine/postgresql/backup/wal";
 import { accessText, networks } from "#core/engine/postgresql/access";
 import { asRoot, hydrate, privateDirectory } from "#core/engine/postgresql/cluster";
 import { checkConfiguration, readable } from "#core/engine/postgresql/configuration";
@@ -51,6 +55,7 @@ export function createPostgresql(machine: Machine, version: string, clock: Clock
     // Every session says in the log that an included file is missing.
     for (const later of [files.tls, files.guard]) if (!(await glance(later))) await place(later, "", readable(machine));
     await place(files.overrides, overridesText(settings.overrides), readable(machine));
+    await spool.placeSpool(machine, files, settings);
     await place(files.settings, settingsText(machine, files, settings, files.overrides), readable(machine));
   }
 
@@ -192,6 +197,24 @@ export function createPostgresql(machine: Machine, version: string, clock: Clock
     },
     async removeModule({ id, type }) {
       if (type === EXTENSIONS) await removeExtensions(connections, id);
+    },
+    physical: {
+      async backup(order, sink) {
+        await mustBeInitialised();
+        return backup(connections, files.pgdata, order, sink, clock);
+      },
+      restore: (order) => restore(machine, connections, order, clock),
+      pieces: () => spool.pieces(files),
+      content: (piece) => spool.contentOf(files, piece),
+      release: (piece) => spool.release(files, piece),
+      lost: () => spool.lost(files),
+      forget: () => spool.forget(files),
+      turn: () => connections.main(async (sql) => void (await sql`select pg_switch_wal()`)),
+      position: () => connections.main(positionOf),
+      stretch(name) {
+        const found = parseSegment(name);
+        return found && { timeline: found.timeline, from: found.number * SEGMENT_BYTES, to: (found.number + 1n) * SEGMENT_BYTES };
+      },
     },
     async close() {
       server.close();

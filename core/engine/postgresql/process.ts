@@ -19,7 +19,7 @@ export async function notedPid(directory: string): Promise<number | undefined> {
   return Number.isInteger(pid) && pid > 1 ? pid : undefined;
 }
 
-/** Whether the postmaster with this pid takes connections (line 8 of `postmaster.pid`; `standby` is a replica that does not yet). */
+/** Whether the postmaster with this pid takes connections (line 8 of `postmaster.pid`; `standby` is one that recovers, and does not). */
 export async function isReady(directory: string, pid: number): Promise<boolean> {
   const lines = (await glance(join(directory, "postmaster.pid")))?.toString("utf8").split("\n") ?? [];
   return Number(lines[0]) === pid && lines[7]?.trim() === "ready";

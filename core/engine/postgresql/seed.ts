@@ -1,5 +1,4 @@
-import { mkdir, readdir, rename, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, rename, rm } from "node:fs/promises";
 import type { Machine } from "#core/engine/engine";
 import type { Upstream } from "#core/engine/replication";
 import { failpoint } from "#core/failpoint";
@@ -7,7 +6,7 @@ import { baseBackup, unpack } from "#core/engine/postgresql/basebackup";
 import { syncTree } from "#core/engine/postgresql/cluster";
 import { place, syncDirectory } from "#core/engine/postgresql/files";
 import { upstream } from "#core/engine/postgresql/upstream";
-import { closeVolume, initialiseVolume, layout } from "#core/engine/postgresql/volume";
+import { clearVolume, initialiseVolume, layout } from "#core/engine/postgresql/volume";
 
 /**
  * Copies a source's data onto a volume, straight from its server: the object store may be away, and what it has is older. The
@@ -18,12 +17,10 @@ export async function copyVolume(machine: Machine, from: Upstream & { superuser:
   const { volumeDirectory, engineDirectory } = machine;
   const files = layout(volumeDirectory);
   await mkdir(volumeDirectory, { recursive: true });
-  await closeVolume(volumeDirectory);
+  await rm(files.marker, { force: true });
+  await clearVolume(volumeDirectory);
   // First: who does it again after a crash may not have been given it.
   await place(files.superuser, from.superuser);
-  for (const name of await readdir(volumeDirectory)) {
-    if (name.startsWith("pgdata") || name === "engine.json") await rm(join(volumeDirectory, name), { recursive: true, force: true });
-  }
   const staging = `${files.pgdata}.new`;
   await mkdir(staging, { mode: 0o700 });
   await upstream(from, async (sql) => unpack(await sql.unsafe(baseBackup).simple().readable(), staging));

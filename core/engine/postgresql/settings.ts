@@ -1,4 +1,5 @@
 import type { Machine, Settings } from "#core/engine/engine";
+import { command } from "#core/engine/postgresql/shell";
 import type { Layout } from "#core/engine/postgresql/volume";
 import type { Overrides } from "#core/parameter/fact";
 import { defaults, reservedSessions } from "#core/parameter/postgresql/defaults";
@@ -16,7 +17,7 @@ export function settingsText(machine: Machine, files: Layout, settings: Settings
   return [
     ...lines(defaults(settings)),
     `include_if_exists = ${quoted(overrides)}`,
-    ...lines({ ...statements(settings), ...place(machine, files), ...fixed(settings) }),
+    ...lines({ ...statements(settings), ...place(machine, files), ...fixed(settings, files) }),
     ...[files.tls, files.guard, files.replication].map((file) => `include_if_exists = ${quoted(file)}`),
     "",
   ].join("\n");
@@ -48,7 +49,7 @@ const place = (machine: Machine, files: Layout) => ({
 const statements = ({ logs = [] }: Settings): Record<string, string> => (logs.includes(generalLog) ? { log_statement: "all", log_parameter_max_length: "0" } : {});
 
 /** What would need a restart later is set now, so that backups and replicas come without one. */
-const fixed = ({ volumeGb }: Settings) => ({
+const fixed = ({ volumeGb }: Settings, { archiveScript }: Layout) => ({
   superuser_reserved_connections: String(reservedSessions),
   wal_level: "replica",
   wal_log_hints: "on",
@@ -56,9 +57,7 @@ const fixed = ({ volumeGb }: Settings) => ({
   max_replication_slots: "10",
   hot_standby: "on",
   archive_mode: "on",
-  // Says "archived" to everything. An empty command would keep WAL until the volume is full; nothing is lost by this one, as
-  // before the first backup there is nothing that WAL could be replayed onto. A backup sets its own command, by reload, before it begins.
-  archive_command: "true",
+  archive_command: command(archiveScript, "%p", "%f"),
   // A replica that is gone for long must be made anew; better than a full volume.
   max_slot_wal_keep_size: `${clamp((volumeGb * 1024) / 5, 256, 65_536)}MB`,
   logging_collector: "off",

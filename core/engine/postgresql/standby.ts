@@ -3,7 +3,7 @@ import type { Machine, Settings } from "#core/engine/engine";
 import type { Source, Standby } from "#core/engine/replication";
 import { codeOf } from "#core/error";
 import { asRoot } from "#core/engine/postgresql/cluster";
-import { glance, place, syncDirectory } from "#core/engine/postgresql/files";
+import { place, syncDirectory } from "#core/engine/postgresql/files";
 import type { Layout } from "#core/engine/postgresql/volume";
 import { defaults } from "#core/parameter/postgresql/defaults";
 
@@ -63,13 +63,6 @@ export async function placePassword(machine: Machine, files: Layout, { name }: S
   const escaped = password.replaceAll("\\", "\\\\").replaceAll(":", "\\:");
   await place(files.passwords, `*:*:*:${name}:${escaped}\n`, { mode: 0o400 });
   if (user) await chown(files.passwords, user.uid, user.gid);
-}
-
-/** The password that `placePassword` put there for this source; undefined where there is none. */
-export async function keptPassword(files: Layout, { name }: Source): Promise<string | undefined> {
-  const text = (await glance(files.passwords))?.toString("utf8").trimEnd();
-  const before = `*:*:*:${name}:`;
-  return text?.startsWith(before) ? text.slice(before.length).replaceAll(/\\(.)/g, "$1") : undefined;
 }
 
 /**

@@ -35,6 +35,12 @@ export const layout = (volume: string) => ({
   replication: join(volume, "conf", "replication.conf"),
   passwords: join(volume, "conf", "passwords"),
   signal: join(volume, "pgdata", "standby.signal"),
+  /** WAL that waits to be archived; the server's. */
+  spool: join(volume, "wal"),
+  archiveScript: join(volume, "conf", "archive.sh"),
+  /** Archived WAL for a server that replays. */
+  feed: join(volume, "feed"),
+  restoreScript: join(volume, "conf", "restore.sh"),
   reserve: join(volume, "reserve"),
   logs: join(volume, "log"),
   log: join(volume, "log", "postgresql.log"),
@@ -58,15 +64,20 @@ export interface PrepareVolume {
 export async function prepareVolume({ native, directory, as, background }: PrepareVolume): Promise<void> {
   const files = layout(directory);
   await mkdir(directory, { recursive: true });
-  await closeVolume(directory);
-  await rm(files.superuser, { force: true });
-  for (const name of await readdir(directory)) {
-    if (name.startsWith("pgdata")) await rm(join(directory, name), { recursive: true, force: true });
-  }
+  await clearVolume(directory);
   const password = randomBytes(32).toString("base64url");
   await initCluster({ native, directory: files.pgdata, superuser, password, ...(as && { as }), ...(background && { background }) });
   await failpoint("postgresql.prepare");
   await place(files.superuser, password);
+}
+
+/** Takes a cluster away, whole or half made, that nobody was told of. */
+export async function clearVolume(directory: string): Promise<void> {
+  await closeVolume(directory);
+  await rm(layout(directory).superuser, { force: true });
+  for (const name of await readdir(directory)) {
+    if (name.startsWith("pgdata")) await rm(join(directory, name), { recursive: true, force: true });
+  }
 }
 
 /** Moves what `prepareVolume` made onto an empty volume of the same file system, owned by `as`, and removes the rest of `from`. */
@@ -81,7 +92,7 @@ export async function adoptVolume({ from, directory, as }: { from: string; direc
 }
 
 /** Others may pass through to what is theirs, but the top of the volume is ours alone. */
-export async function closeVolume(directory: string): Promise<void> {
+async function closeVolume(directory: string): Promise<void> {
   if (asRoot()) await chown(directory, 0, 0);
   await chmod(directory, asRoot() ? 0o711 : 0o700);
 }
@@ -100,16 +111,28 @@ export async function isInitialised(files: Layout): Promise<boolean> {
 const pairThere = async (files: Layout) => (await exists(files.superuser)) && (await exists(join(files.pgdata, "PG_VERSION")));
 
 /** Adopts the pair that is there, or makes one; gives everything the owner it shall have. Does nothing to a volume that is complete. */
-export async function initialiseVolume({ engineDirectory, volumeDirectory, engineUser }: Machine): Promise<void> {
+export async function initialiseVolume(machine: Machine): Promise<void> {
+  const { engineDirectory, volumeDirectory, engineUser } = machine;
   const files = layout(volumeDirectory);
-  if (asRoot() && !engineUser) {
-    throw new AppError("serviceUnavailable", "PostgreSQL does not run as root, and no other user was given.", { reason: "engine.user", final: true });
-  }
+  mustHaveUser(machine);
   if (await isInitialised(files)) return;
   await closeVolume(volumeDirectory);
   if (!(await pairThere(files))) await prepareVolume({ native: engineDirectory, directory: volumeDirectory, ...(engineUser && { as: engineUser }) });
   await checkMajor(files, engineDirectory);
   await failpoint("postgresql.initialise");
+  await furnishVolume(machine);
+  await failpoint("postgresql.marker");
+  await markInitialised(files);
+}
+
+/** AppError where the server would have to run as root. */
+export function mustHaveUser({ engineUser }: Machine): void {
+  if (asRoot() && !engineUser) throw new AppError("serviceUnavailable", "PostgreSQL does not run as root, and no other user was given.", { reason: "engine.user", final: true });
+}
+
+/** What a server needs around its data to be started. */
+export async function furnishVolume({ volumeDirectory, engineUser }: Machine): Promise<void> {
+  const files = layout(volumeDirectory);
   if (asRoot()) await chown(files.superuser, 0, 0);
   if (asRoot() && engineUser && (await stat(files.pgdata)).uid !== engineUser.uid) {
     await chownTree(files.pgdata, engineUser);
@@ -118,7 +141,10 @@ export async function initialiseVolume({ engineDirectory, volumeDirectory, engin
   await chmod(files.configuration, asRoot() ? 0o750 : 0o700);
   if (asRoot() && engineUser) await chown(files.configuration, 0, engineUser.gid);
   await mkdir(files.logs, { recursive: true, mode: 0o700 });
-  await failpoint("postgresql.marker");
+}
+
+/** From now on the volume holds a cluster, and nobody makes another. */
+export async function markInitialised(files: Layout): Promise<void> {
   // A journalling file system keeps the order: when this is on disk, so are the owners set before.
   await place(files.marker, `${JSON.stringify({ manager: "postgresql" })}\n`);
 }

@@ -2,10 +2,12 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { systemClock, type Clock } from "#core/clock";
 import type { Engine, LogFile } from "#core/engine/engine";
-import { describe } from "#core/error";
+import { AppError, describe } from "#core/error";
+import { Archiver } from "#core/guest/agent/archiver";
 import { bounded } from "#core/guest/agent/bounded";
 import { JsonFile } from "#core/guest/agent/file";
 import { Certificates } from "#core/guest/agent/certificates";
+import { Grants } from "#core/guest/agent/grants";
 import { Guard } from "#core/guest/agent/guard";
 import { Journal } from "#core/guest/agent/journal";
 import { Keys } from "#core/guest/agent/keys";
@@ -18,6 +20,8 @@ import { Runner } from "#core/guest/agent/runner";
 import { Sequence } from "#core/guest/agent/sequence";
 import { Supervisor } from "#core/guest/agent/supervisor";
 import { Sync } from "#core/guest/agent/sync";
+import { Transfers } from "#core/guest/agent/transfers";
+import { Window, WindowFile, type Kept as WindowKept } from "#core/guest/agent/window";
 import type { Boot } from "#core/guest/protocol";
 import { systemRandom, type Random } from "#core/id";
 import { log } from "#core/log";
@@ -53,6 +57,8 @@ export class Agent {
   readonly #engine: Engine;
   readonly #link: Link;
   readonly #supervisor: Supervisor;
+  readonly #transfers = new Transfers();
+  readonly #archiver: Archiver;
   readonly #monitor: Monitor;
   readonly #runner: Runner;
   readonly #sync: Sync;
@@ -60,7 +66,7 @@ export class Agent {
   readonly #ending = new AbortController();
   #running: Promise<"refused" | "stopped"> | undefined;
 
-  private constructor(options: Opened, unlock: () => Promise<void>, keys: Keys, sequence: Sequence, journal: Journal, settings: JsonFile<Kept | null>, noted: JsonFile<LogsKept>, certificates: Certificates) {
+  private constructor(options: Opened, unlock: () => Promise<void>, keys: Keys, sequence: Sequence, journal: Journal, settings: JsonFile<Kept | null>, noted: JsonFile<LogsKept>, archived: JsonFile<WindowKept | null>, certificates: Certificates) {
     const { boot, engine, clock, random, version, logFile } = options;
     const changed = () => this.#sync.changed();
     this.#unlock = unlock;
@@ -70,8 +76,10 @@ export class Agent {
     this.#supervisor = new Supervisor(engine, settings, certificates, clock, random, changed);
     const own: LogFile[] = logFile === undefined ? [] : [{ name: "guest", type: "SYS", path: logFile, previous: `${logFile}.1` }];
     const logs = new Logs({ files: () => [...engine.logs(), ...own], enabled: () => settings.value?.logs ?? [], noted, link: this.#link, clock, signal: this.#ending.signal });
-    this.#monitor = new Monitor({ engine, supervisor: this.#supervisor, guard: new Guard(engine, this.#supervisor, clock, changed), logs, own: { keys, certificates, settings }, clock, version, changed });
-    const host = { engine, logs, supervisor: this.#supervisor, settings, certificates, keys, boot, clock, version };
+    const grants = new Grants({ boot, link: this.#link, keys, clock, signal: this.#ending.signal, urge: changed });
+    this.#archiver = new Archiver({ engine, supervisor: this.#supervisor, grants, settings, window: new Window(archived.value), file: archived, clock });
+    this.#monitor = new Monitor({ engine, supervisor: this.#supervisor, guard: new Guard(engine, this.#supervisor, clock, changed), logs, transfers: this.#transfers, archiver: this.#archiver, own: { keys, certificates, settings }, clock, version, changed });
+    const host = { engine, grants, transfers: this.#transfers, archiver: this.#archiver, clock, logs, supervisor: this.#supervisor, settings, certificates, keys, boot, version };
     this.#runner = new Runner(journal, host, clock, () => this.#monitor.look(), changed);
     this.#sync = new Sync({ boot, keys, link: this.#link, journal, runner: this.#runner, monitor: this.#monitor, supervisor: this.#supervisor, clock, random });
   }
@@ -88,8 +96,9 @@ export class Agent {
     const journal = await Journal.open(path("journal.json"), boot.generation);
     const settings = await JsonFile.open<Kept | null>(path("settings.json"), SettingsFile, null);
     const noted = await JsonFile.open<LogsKept>(path("logs.json"), LogsFile, {});
+    const archived = await JsonFile.open<WindowKept | null>(path("archive.json"), WindowFile, null);
     const certificates = await Certificates.open(path("tls.json"), boot, keys);
-    return new Agent(options, unlock, keys, sequence, journal, settings, noted, certificates);
+    return new Agent(options, unlock, keys, sequence, journal, settings, noted, archived, certificates);
   }
 
   /** Works until stopped ("stopped") or until the control plane wants no more of it ("refused"). */
@@ -101,7 +110,7 @@ export class Agent {
   /** Stops the engine, in order, and the agent. Rejects when the engine does not stop. */
   async stop(): Promise<void> {
     this.#ending.abort();
-    this.#sync.stop();
+    this.#giveUp();
     const idle = this.#runner.stop(0);
     await this.#supervisor.stop();
     await idle;
@@ -113,7 +122,7 @@ export class Agent {
   /** Ends the agent and leaves the engine running, for the next agent to adopt. */
   async leave(): Promise<void> {
     this.#ending.abort();
-    this.#sync.stop();
+    this.#giveUp();
     await this.#runner.stop(leavePatienceMs);
     this.#supervisor.leave();
     await this.#settle();
@@ -123,11 +132,18 @@ export class Agent {
   async #work(): Promise<"refused" | "stopped"> {
     const begun = this.#supervisor.begin().catch((error: unknown) => log.error("the volume cannot be read", { error: describe(error) }));
     await bounded(this.#clock, beginPatienceMs, begun);
-    const watching = this.#monitor.run(this.#ending.signal);
+    const watching = Promise.all([this.#monitor.run(this.#ending.signal), this.#archiver.run(this.#ending.signal)]);
     const outcome = await this.#sync.run();
     this.#ending.abort();
     await watching;
     return outcome;
+  }
+
+  /** A transfer is begun anew by the next agent. */
+  #giveUp(): void {
+    this.#sync.stop();
+    this.#runner.close();
+    this.#transfers.abort(new AppError("serviceUnavailable", "The agent is stopping", { reason: "agent.stopping" }));
   }
 
   /** An engine call that hangs does not hold up the end. */

@@ -1,4 +1,5 @@
 import { AppError, describe } from "#core/error";
+import { backup, restore, type Station } from "#core/guest/agent/backup";
 import { diagnostics, hardware } from "#core/guest/agent/figures";
 import { notEnrolled, told, type Certificates, type Choice } from "#core/guest/agent/certificates";
 import type { Logs } from "#core/guest/agent/logs";
@@ -10,7 +11,7 @@ import { jobs, PROTOCOL, type JobKind, type JobSpec } from "#core/guest/protocol
 import { log } from "#core/log";
 
 /** What jobs work on. */
-export interface Host extends Party {
+export interface Host extends Party, Station {
   logs: Logs;
   certificates: Certificates;
   /** The agent's own. */
@@ -62,11 +63,12 @@ const chosen = (overrides: Kept["overrides"]) => (overrides === undefined ? {} :
 const handlers: { [K in JobKind]: Handler<K> } = {
   prepare: {
     online: false,
-    run: async (host, { memoryMb, volumeGb, cidrs, overrides, databases, users, modules, following }) => {
+    run: async (host, { memoryMb, volumeGb, cidrs, overrides, databases, users, modules, restore: from, following }, id) => {
       const { engine, certificates } = host;
       const source = following && upstreamOf(host, following);
       await bring(host, async () => {
-        if (source) await replicationOf(host).seed(source);
+        if (from) await restore(host, from, { memoryMb, volumeGb, cidrs }, id);
+        else if (source) await replicationOf(host).seed(source);
         else await engine.initialise();
         const leftOut = await rise(host, "start", { memoryMb, volumeGb, cidrs, ...chosen(overrides), ...(source && { standby: {} }) });
         const tls = certificates.chosen(certificates.present);
@@ -166,6 +168,8 @@ const handlers: { [K in JobKind]: Handler<K> } = {
       return { log: await logs.show(name) };
     },
   },
+  backup: { online: true, run: (host, spec, id) => backup(host, spec, id) },
+  cancel_backup: { online: false, run: async ({ transfers }, { backupId }) => transfers.cancel(backupId) },
 };
 
 /** How long a job waits for a server that is being restarted, and how often it is begun again after a crash under it. */

@@ -18,6 +18,9 @@ type Stored = z.infer<typeof Stored>;
 /** A job that is still to be done. */
 export type OpenJob = z.infer<typeof Open>;
 
+/** Jobs are done one after the other, but a backup beside the others. */
+export type Lane = "main" | "backup";
+
 /**
  * The jobs this agent knows, in the order the server gave them: received, started, finished,
  * and forgotten once the server has acknowledged the result. Each step is on disk when its
@@ -46,9 +49,11 @@ export class Journal {
     return true;
   }
 
-  /** The oldest job that is not finished. */
-  next(): OpenJob | undefined {
-    return this.#jobs.find((job) => job.state !== "finished");
+  /** The oldest job that is not finished: backups apart, which begin when all before them have ended, and which nobody waits for. */
+  next(lane: Lane): OpenJob | undefined {
+    const open = this.#jobs.filter((job) => job.state !== "finished");
+    if (lane === "main") return open.find(({ kind }) => kind !== "backup");
+    return open[0]?.kind === "backup" ? open[0] : undefined;
   }
 
   async start(id: string): Promise<void> {

@@ -1,4 +1,4 @@
-import { createPrivateKey, createPublicKey, generateKeyPairSync, sign, type KeyObject } from "node:crypto";
+import { createPrivateKey, createPublicKey, generateKeyPairSync, sign, X509Certificate, type KeyObject } from "node:crypto";
 import * as z from "zod";
 import type { Clock } from "#core/clock";
 import { JsonFile } from "#core/guest/agent/file";
@@ -95,6 +95,19 @@ export class Keys {
   /** Ed25519, base64. */
   sign(text: string): string {
     return sign(null, Buffer.from(text), this.#signer).toString("base64");
+  }
+
+  /**
+   * True once two thirds of the built-in certificate's life are over, and up to a twelfth of it later: which moment, its
+   * own bytes decide, so that many that were made together are not renewed together. False before enrolment.
+   */
+  get renewalDue(): boolean {
+    const { enrolment } = this.#stored;
+    if (!enrolment) return false;
+    const { validFrom, validTo, fingerprint256 } = new X509Certificate(enrolment.certificate);
+    const from = Date.parse(validFrom);
+    const share = 2 / 3 + Number.parseInt(fingerprint256.replaceAll(":", "").slice(0, 8), 16) / 2 ** 32 / 12;
+    return this.#clock.now().getTime() >= from + (Date.parse(validTo) - from) * share;
   }
 
   async enrolled(reply: EnrolReply): Promise<void> {

@@ -30,7 +30,7 @@ export interface Tls {
 /**
  * The way to the control plane: HTTPS on one kept connection, with a server that proves itself
  * by the boot CA and nothing else, or by a public one if the boot data names none. Failures are AppErrors: `unauthorized` when the server
- * answers 401, `forbidden` when it answers 403 or 410, else `serviceUnavailable`.
+ * answers 401, `forbidden` when it answers 403 or 410, `notImplemented` when it knows no such request (404, 501), else `serviceUnavailable`.
  */
 export class Link {
   readonly #boot: Boot;
@@ -46,7 +46,7 @@ export class Link {
     this.#sequence = sequence;
     this.#clock = clock;
     // Two, because a connection that was given up may still be closing when the next request starts.
-    this.#agent = new Agent({ keepAlive: true, maxSockets: 2, maxFreeSockets: 1, ...this.#tls });
+    this.#agent = new Agent({ keepAlive: true, maxSockets: 2, maxFreeSockets: 1, ...this.tls });
   }
 
   /** A request that proves nothing: only for enrolment, whose body carries the token. */
@@ -70,7 +70,7 @@ export class Link {
 
   /** What a handshake elsewhere is made with: signed as a request for `path` without a body, and the CA that is believed. */
   async handshake(path: string): Promise<{ headers: Record<string, string>; tls: Tls }> {
-    return { headers: await this.#signature(path, ""), tls: this.#tls };
+    return { headers: await this.#signature(path, ""), tls: this.tls };
   }
 
   close(): void {
@@ -89,7 +89,8 @@ export class Link {
     };
   }
 
-  get #tls(): Tls {
+  /** By whom servers of the installation are known. */
+  get tls(): Tls {
     return { ...(this.#boot.ca && { ca: this.#boot.ca }), minVersion: "TLSv1.2" };
   }
 
@@ -101,6 +102,7 @@ export class Link {
     const { status, text } = await this.#exchange(post, body, extra);
     if (status === 401) throw new AppError("unauthorized", `${post.path} was answered with 401`, { reason: "guest.refused", final: true });
     if (status === 403 || status === 410) throw new AppError("forbidden", `${post.path} was answered with ${status}`, { reason: "guest.refused", final: true });
+    if (status === 404 || status === 501) throw new AppError("notImplemented", `${post.path} is not offered here (${status})`, { reason: "guest.not_offered" });
     if (status < 200 || status > 299) throw new AppError("serviceUnavailable", `${post.path} was answered with ${status}`);
     let value: unknown;
     try {

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import type { Clock } from "#core/clock";
 import type { Engine, Writes } from "#core/engine/engine";
 import { describe } from "#core/error";
+import type { Archiver } from "#core/guest/agent/archiver";
 import { bounded } from "#core/guest/agent/bounded";
 import type { Certificates } from "#core/guest/agent/certificates";
 import type { Guard } from "#core/guest/agent/guard";
@@ -10,6 +11,7 @@ import type { Keys } from "#core/guest/agent/keys";
 import type { Kept } from "#core/guest/agent/machine";
 import type { ServiceStatus, Supervisor } from "#core/guest/agent/supervisor";
 import type { Logs } from "#core/guest/agent/logs";
+import type { Transfers } from "#core/guest/agent/transfers";
 import type { GuestLog, Inventory, Position, Report } from "#core/guest/protocol";
 import { log } from "#core/log";
 
@@ -40,6 +42,8 @@ interface Parts {
   supervisor: Supervisor;
   guard: Guard;
   logs: Logs;
+  transfers: Pick<Transfers, "progress">;
+  archiver: Pick<Archiver, "state">;
   own: Own;
   clock: Clock;
   version: string;
@@ -52,6 +56,8 @@ export class Monitor {
   readonly #supervisor: Supervisor;
   readonly #guard: Guard;
   readonly #logs: Logs;
+  readonly #transfers: Parts["transfers"];
+  readonly #archiver: Parts["archiver"];
   readonly #own: Own;
   readonly #clock: Clock;
   readonly #version: string;
@@ -68,11 +74,13 @@ export class Monitor {
   #toldCrashes = 0;
   #toldWrites: Writes = "open";
 
-  constructor({ engine, supervisor, guard, logs, own, clock, version, changed }: Parts) {
+  constructor({ engine, supervisor, guard, logs, transfers, archiver, own, clock, version, changed }: Parts) {
     this.#engine = engine;
     this.#supervisor = supervisor;
     this.#guard = guard;
     this.#logs = logs;
+    this.#transfers = transfers;
+    this.#archiver = archiver;
     this.#own = own;
     this.#clock = clock;
     this.#version = version;
@@ -141,6 +149,8 @@ export class Monitor {
   /** A crash is reported even if the server is back before the report leaves. */
   report(): Report {
     const { usage, writes } = this.#guard;
+    const { progress } = this.#transfers;
+    const { state: archive } = this.#archiver;
     const news = this.#inventory && this.#inventory.hash !== this.#toldHash;
     return {
       serviceStatus: this.#supervisor.crashes > this.#toldCrashes ? "crashed" : this.#supervisor.status,
@@ -151,6 +161,8 @@ export class Monitor {
       ...(this.#survey && { logs: this.#survey }),
       sealingKey: this.#own.keys.sealingKey,
       ...(this.#position && { replication: this.#position }),
+      ...(progress && { progress }),
+      ...(archive && { archive }),
       ...(news && { inventory: this.#inventory?.value }),
     };
   }

@@ -9,7 +9,7 @@ import type { Link } from "#core/guest/agent/link";
 import type { Monitor } from "#core/guest/agent/monitor";
 import type { Runner } from "#core/guest/agent/runner";
 import type { Supervisor } from "#core/guest/agent/supervisor";
-import { EnrolReply, PROTOCOL, SyncReply, type Boot, type EnrolRequest, type RotateRequest, type SyncRequest } from "#core/guest/protocol";
+import { EnrolReply, PROTOCOL, SyncReply, type Boot, type CertificateRequest, type EnrolRequest, type RotateRequest, type SyncRequest } from "#core/guest/protocol";
 import type { Random } from "#core/id";
 import { log } from "#core/log";
 
@@ -54,6 +54,10 @@ export class Sync {
   readonly #doorbell: Doorbell;
   #rotateAfterSeconds = 0;
   #rotateNotBefore = 0;
+  readonly #renewBackoff: Backoff;
+  #renewNotBefore = 0;
+  /** A renewed certificate that the database server has not been given. */
+  #unpresented = false;
   /** Given up when something changes: the held request, or the pause between two. */
   #idle: AbortController | undefined;
   #pausing: AbortController | undefined;
@@ -63,6 +67,8 @@ export class Sync {
     this.#p = parts;
     this.#backoff = new Backoff(50, 30_000, parts.random);
     this.#rotateBackoff = new Backoff(1_000, 300_000, parts.random);
+    // Months are left: a server that cannot issue, or does not know how to, is not asked all the time.
+    this.#renewBackoff = new Backoff(60_000, 6 * 3_600_000, parts.random);
     const { link, clock, random, monitor } = parts;
     this.#doorbell = new Doorbell({
       link,
@@ -117,6 +123,7 @@ export class Sync {
         continue;
       }
       await this.#rotate();
+      await this.#renew();
       await this.#pause(pauseMs);
       if (!this.#unsaid) await this.#doorbell.open();
     }
@@ -218,6 +225,28 @@ export class Sync {
       if (this.#ended) return;
       this.#rotateNotBefore = now + this.#rotateBackoff.next();
       log.warn("the rotation of the signing key failed and is tried again", { error: describe(error) });
+    }
+  }
+
+  /** Replaces the built-in certificate when much of its life is over; a user's own is not ours to replace. The server takes it without a restart. */
+  async #renew(): Promise<void> {
+    const { keys, link, clock, supervisor } = this.#p;
+    const now = clock.now().getTime();
+    if (now < this.#renewNotBefore || (!this.#unpresented && !keys.renewalDue)) return;
+    try {
+      if (keys.renewalDue) {
+        const body = { tlsPublicKey: keys.tlsPublicKey } satisfies CertificateRequest;
+        await keys.enrolled(await link.signed({ path: "/certificate", body, reply: EnrolReply, timeoutMs: replyTimeoutMs, signal: this.#ending.signal }));
+        this.#unpresented = true;
+      }
+      await supervisor.certify();
+      this.#unpresented = false;
+      this.#renewBackoff.reset();
+      log.info("the certificate was renewed");
+    } catch (error) {
+      if (this.#ended) return;
+      this.#renewNotBefore = now + this.#renewBackoff.next();
+      log.warn("the certificate was not renewed, which is tried again", { error: describe(error) });
     }
   }
 

@@ -27,6 +27,8 @@ const memory = (mb: number) => ({
 const wal = (volumeGb: number) => ({
   max_wal_size: `${clamp((volumeGb * 1024) / 10, 128, 4096)}MB`,
   min_wal_size: "80MB",
+  // What is committed can be restored to the second once its segment is archived: at the latest after this.
+  archive_timeout: "60s",
 });
 
 const logging = {

@@ -1,6 +1,6 @@
 import type { Group } from "#core/configuration/index";
 import type { Overrides } from "#core/parameter/fact";
-import { stamp } from "#functions/api/views/time";
+import { stamp } from "#core/stamp";
 
 /** A configuration group in a list (contract §2.7). */
 export const groupListed = ({ group, datastore, version }: Group) => ({

@@ -2,7 +2,7 @@ import { standardPort } from "#core/datastore/index";
 import type { Detail } from "#core/instance/index";
 import { operatingStatusOf, statusOf, type Status } from "#core/instance/status";
 import type { Call } from "#functions/api/call";
-import { stamp } from "#functions/api/views/time";
+import { stamp } from "#core/stamp";
 
 /** The guest's numbers are old or meaningless while it is not there (contract §2.2). */
 const noUsage: readonly Status[] = ["BUILD", "REBOOT", "RESIZE", "PROMOTE", "EJECT", "UPGRADE", "SHUTDOWN"];

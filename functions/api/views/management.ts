@@ -2,7 +2,7 @@ import type { Detail, Diagnostics, Hardware } from "#core/instance/index";
 import { operatingWord, type ServerState, type Task } from "#core/instance/status";
 import type { Call } from "#functions/api/call";
 import { detailed, gigabytes } from "#functions/api/views/instance";
-import { stamp } from "#functions/api/views/time";
+import { stamp } from "#core/stamp";
 
 const descriptions: Record<Task, string> = {
   NONE: "No tasks for the instance.",
@@ -13,6 +13,8 @@ const descriptions: Record<Task, string> = {
   RESIZING: "Resizing the instance.",
   UPDATING: "Updating the instance.",
   MIGRATING: "Migrating the instance.",
+  UPGRADING: "Upgrading the instance.",
+  UPGRADING_ERROR: "Upgrading the instance failed.",
   PROMOTING: "The instance is promoting to a replica source, or belongs to a set in which one does.",
   EJECTING: "The instance is ejecting its replica source, or is it.",
   DETACHING: "The instance is detaching from its replica source.",

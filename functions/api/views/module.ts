@@ -1,7 +1,7 @@
 import { user } from "#core/context";
 import type { Applied, Module, VersionCount } from "#core/module/index";
 import type { Seal } from "#core/seal";
-import { stamp } from "#functions/api/views/time";
+import { stamp } from "#core/stamp";
 
 /** What stands for "any" where a name would (contract §2.8). */
 const ALL = "all";

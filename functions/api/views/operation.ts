@@ -1,5 +1,5 @@
 import type { timeline } from "#core/operation/index";
-import { stamp } from "#functions/api/views/time";
+import { stamp } from "#core/stamp";
 
 type Entry = Awaited<ReturnType<typeof timeline>>[number];
 

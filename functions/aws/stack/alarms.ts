@@ -88,6 +88,7 @@ export function createAlarms({ key, email, queues, machines, gateways, cron }: W
   };
   above("Overdue", "Operations passed their deadline and have no outcome. See their timeline, GET /v1.0/<project>/instances/<id>/operations.", counted("Overdue", "operations are overdue"), 2);
   above("Silent", "Guests have not been heard of for longer than they should. Their databases may serve all the same; see the guest endpoint first.", counted("Silent", "guests are silent"), 5);
+  above("EventsLate", "Events wait for more than a quarter of an hour, as the bus does not take them. See the sweep's log, and whether it may put events on the bus.", counted("EventsLate", "events are not taken"), 5);
   above("SweepFailed", "A part of the sweep failed three times on end. Its log says which.", {
     namespace: "Coffer",
     metricName: failures(),

@@ -3,6 +3,7 @@ import { sealKey } from "#core/seal";
 import { STEP_SECONDS } from "#core/workflow/context";
 import { createAlarms } from "#functions/aws/stack/alarms";
 import { createBackups } from "#functions/aws/stack/backups";
+import { createBus } from "#functions/aws/stack/bus";
 import { createDatabase } from "#functions/aws/stack/database";
 import { createFunction, type Common } from "#functions/aws/stack/function";
 import { createGateway } from "#functions/aws/stack/gateway";
@@ -10,7 +11,7 @@ import { createKey } from "#functions/aws/stack/key";
 import { createMachines } from "#functions/aws/stack/machines";
 import { createQueues } from "#functions/aws/stack/queues";
 import { secrets as declareSecrets } from "#functions/aws/stack/secrets";
-import { optionsOf, settingsOf } from "#functions/aws/stack/settings";
+import { configOptionsOf, optionsOf, settingsOf } from "#functions/aws/stack/settings";
 
 /** A queue's function starts up to ten executions, one after the other. */
 const QUEUE_SECONDS = 30;
@@ -104,19 +105,20 @@ export function stack(given: Record<string, string | undefined>) {
   });
   queues.subscribe(queue);
 
+  const bus = createBus();
   const cron = createFunction("cron", common, {
     memory: "512 MB",
     timeoutSeconds: 55,
     // One sweep at a time is enough, though two do no harm.
     reserved: 1,
-    environment: { ...workshop, COFFER_STATE_MACHINES: json },
-    permissions: [...queues.send, ...start],
+    environment: { ...configOptionsOf(given), ...workshop, COFFER_STATE_MACHINES: json, COFFER_EVENT_BUS: bus.name },
+    permissions: [...queues.send, ...start, ...bus.put],
     after: migrated,
   });
   new sst.aws.CronV2("Sweep", { function: cron.arn as unknown as $util.Input<string>, schedule: "rate(1 minute)" });
 
   createAlarms({ key, email: settings.COFFER_ALARM_EMAIL, queues, machines, gateways, cron });
-  return { api: gateways.Api.url, guest: gateways.Guest.url, backups: backups.name };
+  return { api: gateways.Api.url, guest: gateways.Guest.url, backups: backups.name, events: bus.name };
 }
 
 /** Changes with the values, and gives none away. */

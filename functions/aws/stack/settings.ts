@@ -32,5 +32,10 @@ const passed = [
 ];
 
 /** Settings of the API that have a default: handed on where the deployment gives them. */
-export const optionsOf = (given: Record<string, string | undefined>): Record<string, string> =>
-  Object.fromEntries(passed.flatMap((key) => (given[key] === undefined ? [] : [[key, given[key]]])));
+export const optionsOf = (given: Record<string, string | undefined>) => chosen(given, passed);
+
+/** Those of them that hold for everything, the sweep too. */
+export const configOptionsOf = (given: Record<string, string | undefined>) => chosen(given, Object.keys(Config.shape));
+
+const chosen = (given: Record<string, string | undefined>, keys: string[]): Record<string, string> =>
+  Object.fromEntries(keys.flatMap((key) => (given[key] === undefined ? [] : [[key, given[key]]])));

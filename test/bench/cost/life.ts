@@ -124,7 +124,7 @@ export async function measureSweep(meter: Meter, world: World, instances: number
   const servers = rows.map(({ name, externalId }) => ({ id: externalId, name, state: "ACTIVE" as const }));
   const compute = Object.assign(Object.create(world.cloud.compute) as typeof world.cloud.compute, { list: async () => servers });
   const publisher = { publish: async (messages: { id: string }[]) => messages.map(({ id }) => id) };
-  const sweep = createSweep({ db: world.db.system, publisher, executions: { start: async () => {} }, workshop: { ...world.workshop, compute }, clock: world.clock });
+  const sweep = createSweep({ db: world.db.system, publisher, executions: { start: async () => {} }, workshop: { ...world.workshop, compute }, config: world.config, clock: world.clock });
   meter.take(1);
   for (let count = 0; count < 5; count++) await meter.call("cron", sweep);
   return meter.take(5);

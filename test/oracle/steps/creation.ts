@@ -114,8 +114,8 @@ export const creation: Step[] = [
   ["reader", "POST /instances", wish()],
   ["nobody", "POST /instances", wish()],
   ["expired", "POST /instances", wish()],
-  ["member", "POST /instances", wish({ restorePoint: { backupRef: unknown } }), { notYet: "backups" }],
-  ["member", "POST /instances", { instance: { name: "copy", replica_of: unknown, nics: [{ "net-id": network }] } }, { notYet: "replicas" }],
+  ["member", "POST /instances", wish({ restorePoint: { backupRef: unknown } })],
+  ["member", "POST /instances", { instance: { name: "copy", replica_of: unknown, nics: [{ "net-id": network }] } }],
   ...(["flavorRef", "volume", "datastore", "locality"] as const).map((key): Step => {
     const fixed = { flavorRef: "1", volume: { size: 1 }, datastore: { type: "postgresql" }, locality: "affinity" };
     return ["member", "POST /instances", { instance: { name: "copy", replica_of: unknown, [key]: fixed[key] } }];

@@ -1,14 +1,12 @@
-import { spawn } from "node:child_process";
 import { createWriteStream } from "node:fs";
 import { copyFile, mkdir, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { nameId, type DatastoreSeed } from "#core/datastore/seed";
 import { freePort } from "#functions/node/listen";
-import { run } from "#test/support/service";
+import { debian, python } from "#test/support/debian/folder";
 
-/** Where Trove's packages are kept between runs; made by apt when it is not there. */
-const directory = resolve(process.env.COFFER_ORACLE_DIR ?? join(tmpdir(), "coffer-oracle"));
+/** Its Trove is the one that start.py and the suite were written against. */
+const SUITE = process.env.COFFER_ORACLE_SUITE ?? "forky";
 const here = resolve("test/support/oracle");
 
 export interface OracleOptions {
@@ -25,16 +23,14 @@ export interface OracleOptions {
 
 /** Trove's real API, listening on a free port of 127.0.0.1; its clouds are faked. Needs root and apt the first time. */
 export async function startOracle({ datastores, inactive, ...told }: OracleOptions) {
-  const made = await run("bash", [join(here, "setup.sh"), directory], {}, 15 * 60_000);
-  if (made.code !== 0) throw new Error(`the reference could not be installed in ${directory}:\n${made.stdout.slice(-2000)}\n${made.stderr.slice(-2000)}`);
+  const directory = await debian({ directory: process.env.COFFER_ORACLE_DIR, name: "oracle", suite: SUITE, packages: ["python3-trove"] });
   const port = await freePort();
   // Several may run from one folder.
   const place = join(directory, "tmp", `oracle-${port}`);
   await mkdir(place, { recursive: true });
   for (const name of ["start.py", "clouds.py"]) await copyFile(join(here, name), join(place, name));
   const inside = `/tmp/oracle-${port}`;
-  const argument = JSON.stringify({ ...told, port, directory: inside, catalogue: datastores.map((one) => catalogued(one, inactive)) });
-  const child = spawn("chroot", [directory, "/usr/bin/python3", `${inside}/start.py`, argument], { stdio: ["ignore", "pipe", "pipe"] });
+  const child = python(directory, `${inside}/start.py`, { ...told, port, directory: inside, catalogue: datastores.map((one) => catalogued(one, inactive)) });
   let text = "";
   let locks = 0;
   // Kept after the run: what a 500 of the reference meant stands there.

@@ -18,6 +18,8 @@ export function stateOf(type, name, inputs) {
       return { arn: arn("states", `stateMachine:${physical}`) };
     case "aws:cloudwatch/logGroup:LogGroup":
       return { arn: arn("logs", `log-group:${physical}`) };
+    case "aws:cloudwatch/eventBus:EventBus":
+      return { name: physical, arn: arn("events", `event-bus/${physical}`) };
     case "aws:apigatewayv2/api:Api":
       return { apiEndpoint: `https://${name.toLowerCase()}.execute-api.${region}.amazonaws.com`, executionArn: arn("execute-api", name) };
     case "aws:rds/instance:Instance":

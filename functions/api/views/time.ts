@@ -1,2 +1,0 @@
-/** Naive UTC with seconds: a trailing Z breaks gophercloud (contract §0.4). */
-export const stamp = (date: Date) => date.toISOString().slice(0, 19);
