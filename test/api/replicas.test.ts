@@ -93,6 +93,16 @@ test("a replica beyond the quota is refused with 413, all of a request or none",
   await api.db.owner`delete from quota where project_id = 'p1' and resource = 'instances'`;
 });
 
+test("a replica is backed up with its source: asked for by itself it is refused, and nothing is begun or charged", async () => {
+  const [source, replica = ""] = await set(1);
+  const before = await api.usage();
+  const reply = await api.ask("member", "POST /backups", { body: { backup: { name: "b", instance: replica } } });
+  expect([reply.status, reply.text]).toEqual([400, expect.stringMatching(`Back up instance ${source}`)]);
+  expect([(await shown(replica)).status, await running(replica)]).toEqual(["ACTIVE", []]);
+  expect(await api.usage()).toEqual(before);
+  expect((await api.ask("member", "POST /backups", { body: { backup: { name: "b", instance: source } } })).status).toBe(202);
+});
+
 test("a source is deleted only after its replicas", async () => {
   const [source, replica = ""] = await set(1);
   const reply = await api.ask("member", `DELETE /instances/${source}`);
