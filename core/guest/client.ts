@@ -1,11 +1,11 @@
-import { and, asc, eq, inArray, lt, ne, or } from "drizzle-orm";
+import { and, asc, eq, inArray, lt, ne, or, sql, type SQLWrapper } from "drizzle-orm";
 import { ambient, newId, now } from "#core/context";
 import { inside, read } from "#core/db/index";
 import { given, statement } from "#core/db/statement";
 import { noticeOf, tellStart } from "#core/event/index";
 import type { Traits } from "#core/event/event.sql";
 import { guest, guestJob } from "#core/guest/guest.sql";
-import { jobs, questions, type GuestLog, type Inventory, type JobKind, type JobSpec } from "#core/guest/protocol";
+import { jobs, questions, type GuestLog, type Inventory, type JobKind, type JobSpec, type Position } from "#core/guest/protocol";
 
 /**
  * Told after a commit that a guest has a job waiting; carries no data, may be lost. Resolves once the
@@ -218,3 +218,13 @@ function fold(before: Inventory, kind: JobKind, raw: Record<string, unknown>): I
       return before;
   }
 }
+
+/** Where a guest last said that its server stands in a replica set, and when. */
+export interface Standing {
+  at: string;
+  seen: Position;
+}
+
+/** As a column of a select over instances, by their id; null = in none. */
+export const standing = (instanceId: SQLWrapper) =>
+  sql<Standing | null>`(select json_build_object('at', g.position_at, 'seen', g.position) from ${guest} g where g.instance_id = ${instanceId} and g.position is not null)`;

@@ -5,8 +5,7 @@ import { statement } from "#core/db/statement";
 import { configuration } from "#core/configuration/configuration.sql";
 import { datastore, datastoreVersion } from "#core/datastore/datastore.sql";
 import { notFound } from "#core/error";
-import { guest } from "#core/guest/guest.sql";
-import type { Position } from "#core/guest/protocol";
+import { standing, type Standing } from "#core/guest/client";
 import { isUuid, type ExternalKind } from "#core/id";
 import { instance, resource } from "#core/instance/instance.sql";
 
@@ -22,7 +21,7 @@ export interface Detail {
   /** Ids of those that follow it, oldest first. */
   replicas: string[];
   /** Where its guest last said to stand as a source or a replica. */
-  position: { at: string; seen: Position } | null;
+  position: Standing | null;
   /** The clouds' ids of its server and volume; null for those who may not see them. */
   serverId: string | null;
   volumeId: string | null;
@@ -40,7 +39,7 @@ const columns = (isAdmin: boolean) => ({
   version: { name: datastoreVersion.name, version: datastoreVersion.version, manager: datastoreVersion.manager },
   configuration: { id: configuration.id, name: configuration.name },
   replicas: sql<string[]>`(select coalesce(json_agg(r.id order by r.created_at, r.name, r.id), '[]') from ${instance} r where r.replica_of = ${instance.id} and r.desired = 'present' and r.deleted_at is null)`,
-  position: sql<Detail["position"]>`(select json_build_object('at', g.position_at, 'seen', g.position) from ${guest} g where g.instance_id = ${instance.id} and g.position is not null)`,
+  position: standing(instance.id),
   serverId: external("server", isAdmin),
   volumeId: external("volume", isAdmin),
 });

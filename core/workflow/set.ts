@@ -3,11 +3,9 @@ import { now } from "#core/context";
 import { inside, read, transaction } from "#core/db/index";
 import { AppError } from "#core/error";
 import { outcome, reported, sealingKeyOf } from "#core/guest/client";
+import { followerPassword, followerVerifier } from "#core/guest/confide";
 import { guestJob } from "#core/guest/guest.sql";
-import { PromoteResult, replicaBound, ServeResult, type Follower, type Following } from "#core/guest/protocol";
-import { scramVerifier } from "#core/guest/scram";
-import { seal } from "#core/guest/seal";
-import { replicaPassword } from "#core/id";
+import { PromoteResult, ServeResult, type Follower, type Following } from "#core/guest/protocol";
 import { instance } from "#core/instance/instance.sql";
 import type { Task } from "#core/instance/status";
 import { externalIdOf, type Context, type Instance } from "#core/workflow/context";
@@ -68,7 +66,7 @@ async function followersOf(c: Context, sourceId: string): Promise<{ followers: F
       generation,
       name: nameOf({ id }),
       address,
-      verifier: await scramVerifier(replicaPassword(c.rootKey, id, generation)),
+      verifier: await followerVerifier(c.rootKey, { id, generation }),
       ...(sealingKey !== undefined && { sealingKey }),
     });
   }
@@ -86,7 +84,7 @@ export async function followingOf(c: Context, source: Instance, replica: Pick<In
     host: source.address,
     port: source.port,
     name: nameOf(replica),
-    password: seal(key, replicaBound("password", source.id, replica.id, replica.generation), replicaPassword(c.rootKey, replica.id, replica.generation)),
+    password: followerPassword(c.rootKey, key, source.id, replica),
     ...(superuser !== undefined && { superuser }),
     ...(certificate !== undefined && { certificate }),
   };

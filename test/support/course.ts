@@ -79,7 +79,8 @@ export async function course(world: World, carrier: Carrier, kind: Kind, trouble
   }
 }
 
-const onceEach = (names: string[]) => names.filter((name, index) => name !== names[index - 1]);
+/** In the order in which they were first met: a timeline has one row for each label. */
+const onceEach = (names: string[]) => [...new Set(names)];
 
 /**
  * Carries the same trouble by the runner and by the rendered machine: the same points are met, the

@@ -49,7 +49,7 @@ export async function createWorld({ seed: number = 1, catalogue = smallCatalogue
   const clock = movableClock(start);
   const random = seededRandom(number);
   const cloud = createFakeCloud({ random, clock });
-  const config = configOf({ COFFER_MAX_INSTANCES: "100", COFFER_MAX_VOLUMES_GB: "1000", ...settings });
+  const config = configOf({ COFFER_MAX_INSTANCES: "1000", COFFER_MAX_VOLUMES_GB: "3000", ...settings });
   const objects = createFakeObjects(clock);
   const cannot = new Set<JobKind>();
   const held = new Set<JobKind>();
@@ -161,10 +161,10 @@ export async function createWorld({ seed: number = 1, catalogue = smallCatalogue
           crashes++;
           clock.advance((LEASE_SECONDS + 1) * 1000);
         } else if (result.next === "wait" || result.next === "busy") {
-          await guestsAct();
+          await guestsAct(run.instanceId);
           clock.advance(result.seconds * 1000);
         }
-        if (result !== "crashed" && result.next === "go") await guestsAct();
+        if (result !== "crashed" && result.next === "go") await guestsAct(run.instanceId);
       }
     },
     /** Instances that exist, by what the API would find. */
