@@ -2,6 +2,7 @@
 export { createFakeCloud } from "#core/driver/fake/index";
 export type { FakeCloud } from "#core/driver/fake/index";
 export { createFakeObjects } from "#core/driver/fake/objects";
+export type { FakeObjects } from "#core/driver/fake/objects";
 export { createLocalObjects } from "#core/driver/local/objects";
 export type { LocalObjects } from "#core/driver/local/objects";
 export { createLocalCloud } from "#core/driver/local/index";

@@ -1,9 +1,10 @@
+import { majors } from "#test/support/extent";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { scramVerifier } from "#core/guest/scram";
 import { newVerifier, settings, startedEngine, type Rig } from "#test/support/engine";
 
 /** What every engine does, on every version there is: each job works, and doing it twice equals doing it once. */
-for (const major of ["16", "17", "18"]) {
+for (const major of majors) {
   describe(`PostgreSQL ${major}`, () => {
     let rig: Rig;
     beforeAll(async () => {

@@ -1,3 +1,4 @@
+import { majors } from "#test/support/extent";
 import { afterEach, describe, expect, test } from "vitest";
 import { restoreFrom, take, type Taken } from "#test/support/archive";
 import { engineRig, settings, startedEngine, type Rig } from "#test/support/engine";
@@ -35,8 +36,18 @@ async function holds(rig: Rig, writer: Recorder, from: number, to: number): Prom
   return found.step;
 }
 
-for (const major of ["16", "17", "18"]) {
+for (const major of majors) {
   describe(`PostgreSQL ${major}`, () => {
+    test("where a segment of the log has ended nothing lies behind its end until something is written", async () => {
+      const { physical } = (await kept(startedEngine(major))).engine;
+      if (!physical) throw new Error("this engine is not backed up by copying");
+      // The server writes of its own accord now and then.
+      await until(async () => {
+        await physical.turn();
+        return (await physical.position()).lsn % (16n * 1024n * 1024n) === 0n;
+      }, "the end of a segment");
+    });
+
     test("a full backup under write load restores what was committed when it ended; users keep their passwords", async () => {
       const { rig, writer } = await serving(major);
       await until(() => writer.acknowledged > 20, "some steps");

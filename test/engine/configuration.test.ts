@@ -1,3 +1,4 @@
+import { majors } from "#test/support/extent";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -8,7 +9,7 @@ import { settings, startedEngine, type Rig } from "#test/support/engine";
 
 const withGroup = (overrides: Overrides, change: Partial<Settings> = {}): Settings => ({ ...settings, ...change, overrides });
 
-describe.each(["16", "17", "18"])("PostgreSQL %s", (major) => {
+describe.each(majors)("PostgreSQL %s", (major) => {
   let rig: Rig;
   beforeAll(async () => {
     rig = await startedEngine(major);

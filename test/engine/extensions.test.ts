@@ -1,3 +1,4 @@
+import { majors } from "#test/support/extent";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { crashOnce } from "#core/failpoint";
 import { scramVerifier } from "#core/guest/scram";
@@ -5,7 +6,7 @@ import { refusal, startedEngine, type Rig } from "#test/support/engine";
 
 const [one, two] = ["0b8f4d5e-0000-4000-8000-000000000001", "0b8f4d5e-0000-4000-8000-000000000002"];
 
-describe.each(["16", "17", "18"])("PostgreSQL %s", (major) => {
+describe.each(majors)("PostgreSQL %s", (major) => {
   let rig: Rig;
   beforeAll(async () => {
     rig = await startedEngine(major);

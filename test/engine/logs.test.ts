@@ -1,3 +1,4 @@
+import { majors } from "#test/support/extent";
 import { readFile, stat, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { longestLog, olderLog, trimLog } from "#core/engine/postgresql/log";
@@ -6,7 +7,7 @@ import { newVerifier, settings, startedEngine, type Rig } from "#test/support/en
 
 const full = { ...settings, logs: ["general"] };
 
-describe.each(["16", "17", "18"])("the log general of PostgreSQL %s", (major) => {
+describe.each(majors)("the log general of PostgreSQL %s", (major) => {
   let rig: Rig;
   beforeAll(async () => {
     rig = await startedEngine(major);

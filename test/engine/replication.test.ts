@@ -1,3 +1,4 @@
+import { majors } from "#test/support/extent";
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
@@ -22,7 +23,7 @@ async function started(major: string): Promise<Node> {
   return source;
 }
 
-describe.each(["16", "17", "18"])("PostgreSQL %s", (major) => {
+describe.each(majors)("PostgreSQL %s", (major) => {
   test("a replica is seeded over TLS under writes, follows, and takes no writes", async () => {
     const source = await started(major);
     const replica = await set.node("a");

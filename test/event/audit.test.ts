@@ -85,5 +85,6 @@ test("what every project has in use is told likewise, with its limits", async ()
   hours(1);
   await Promise.all([quotas(), quotas()]);
   const rows = await world.db.owner<{ payload: Record<string, unknown> }[]>`select payload from event where type = 'dbaas.quota' order by seq`;
-  expect(rows.map(({ payload }) => [payload.resource, payload.in_use, payload.reserved, payload.limit, payload.tenant_id])).toEqual([["instances", 1, 0, 100, "p1"], ["ram", 512, 0, 4096, "p1"], ["volumes", 1, 0, 1000, "p1"]]);
+  const limits = defaultLimits(world.config);
+  expect(rows.map(({ payload }) => [payload.resource, payload.in_use, payload.reserved, payload.limit, payload.tenant_id])).toEqual([["instances", 1, 0, limits.instances, "p1"], ["ram", 512, 0, 4096, "p1"], ["volumes", 1, 0, limits.volumes, "p1"]]);
 });

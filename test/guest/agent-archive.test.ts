@@ -1,3 +1,4 @@
+import { majors } from "#test/support/extent";
 import { expect, test } from "vitest";
 import { scramVerifier } from "#core/guest/scram";
 import { until } from "#test/guest/agent-rig";
@@ -38,7 +39,7 @@ function expectedAt({ times }: Recorder, at: number): [number, number] {
 const seed = process.env["COFFER_TEST_SEED"] ?? "1";
 const rounds = Number(process.env["COFFER_PITR_POINTS"] ?? 2);
 
-for (const major of ["16", "17", "18"]) {
+for (const major of majors) {
   test(`PostgreSQL ${major}: what was committed at any second since a backup can be restored, and nothing later (seed ${seed})`, async () => {
     const store = await objectStore();
     const source = await archived(store, major);

@@ -4,9 +4,9 @@ import type { Kind } from "#core/operation/index";
 import { ENDED } from "#core/workflow/asl";
 import { workflows } from "#core/workflow/index";
 import { byMachine, byRunner, documentOf, stepOf, type Carrier, type Run, type Step } from "#test/support/carriers";
-import { changes, readied } from "#test/support/changes";
 import type { Execution } from "#test/support/machine";
 import { picture } from "#test/support/picture";
+import type { Stand } from "#test/support/stand";
 import type { World } from "#test/support/world";
 
 export type Act = (world: World, id: string) => void | Promise<void>;
@@ -41,22 +41,10 @@ export async function runAt(world: World, instanceId: string): Promise<Run | und
   return row && { operationId: row.id, run: row.run, kind: row.kind as Kind, instanceId };
 }
 
-/** An instance at which an operation of that kind has begun, and nobody carries it yet. */
-export async function begun(world: World, kind: Kind): Promise<string> {
-  const id = await world.create();
-  if (kind !== "create") {
-    await carry(world, byRunner, id);
-    const at = await readied(kind, id, world);
-    return (await world.as(world.tenant, () => changes[kind](at, world))) ?? at;
-  }
-  return id;
-}
-
-/** One instance's life under one trouble; guests and clouds are as before when it is over. */
-export async function course(world: World, carrier: Carrier, kind: Kind, trouble: Trouble) {
-  const before = await world.usage();
-  const workshop = { ...world.workshop };
-  const id = await begun(world, kind);
+/** One operation under one trouble, from where it can begin to its end. */
+export async function course(stand: Stand, carrier: Carrier, trouble: Trouble) {
+  const world = await stand.open();
+  const id = await stand.begin(world);
   const met: string[] = [];
   const disarms = Object.entries(trouble.at ?? {}).map(([point, act]) => {
     const disarm = arm(point, () => {
@@ -69,12 +57,8 @@ export async function course(world: World, carrier: Carrier, kind: Kind, trouble
   try {
     await trouble.first?.(world, id);
     const executions = await carry(world, carrier, id, trouble.around);
-    const usage = Object.entries(await world.usage()).flatMap(([resource, used]) => (used === (before[resource] ?? 0) ? [] : [[resource, used - (before[resource] ?? 0)]]));
-    return { met, executions, seen: { ...(await picture(world, id)), usage: usage.sort() } };
+    return { met, executions, seen: { ...(await picture(world, id)), usage: await world.usage() } };
   } finally {
-    Object.assign(world.workshop, workshop);
-    world.cannot.clear();
-    world.silence(false);
     disarms.forEach((disarm) => disarm());
   }
 }
@@ -87,9 +71,9 @@ const onceEach = (names: string[]) => [...new Set(names)];
  * same rows and resources are left, and the states that the machine showed are the labels of the
  * timeline, in its order. Returns the machine's executions and what was left.
  */
-export async function expectSame(world: World, kind: Kind, trouble: Trouble) {
-  const local = await course(world, byRunner, kind, trouble);
-  const { seen, met, executions } = await course(world, byMachine, kind, trouble);
+export async function expectSame(stand: Stand, trouble: Trouble) {
+  const local = await course(stand, byRunner, trouble);
+  const { seen, met, executions } = await course(stand, byMachine, trouble);
   expect(seen).toEqual(local.seen);
   expect(met).toEqual(local.met);
   expect(seen.operations.filter(({ outcome }) => outcome === null)).toEqual([]);

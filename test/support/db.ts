@@ -30,6 +30,15 @@ export async function testDatabase({ max = Number(process.env.COFFER_TEST_DB_MAX
   return {
     ...handles,
     owner: direct,
+    /** Notes what the tables of the product hold; what it returns brings that back, as often as it is called. */
+    async mark() {
+      const names = (await direct`select format('%I', tablename) as name from pg_tables where schemaname = 'public'`).map(({ name }) => name as string);
+      const each = (work: (name: string) => string) => names.map(work).join("; ");
+      await direct.unsafe(`create schema marked; ${each((one) => `create table marked.${one} as table public.${one}`)}`).simple();
+      // As a replica the session follows no references, so the order is of no matter.
+      const back = `set local session_replication_role = replica; ${each((one) => `delete from public.${one}`)}; ${each((one) => `insert into public.${one} select * from marked.${one}`)}`;
+      return () => direct.begin(async (sql) => void (await sql.unsafe(back).simple()));
+    },
     urls: { app: at(app), system: at(system), owner: at(owner), socketDirectory: pooled ?? socketDirectory },
     async close() {
       await Promise.all([handles.app.close(), handles.system.close(), direct.end({ timeout: 5 })]);

@@ -6,7 +6,7 @@ import { enter } from "#core/context";
 import { read } from "#core/db/index";
 import { installedImageId, installedImages } from "#core/datastore/image";
 import { nameId } from "#core/datastore/seed";
-import { createFakeCloud, createFakeObjects } from "#core/driver/index";
+import { createFakeCloud, createFakeObjects, type FakeCloud, type FakeObjects } from "#core/driver/index";
 import { Crash } from "#core/failpoint";
 import type { JobKind } from "#core/guest/protocol";
 import { seedCatalogue, type Catalogue } from "#core/instance/catalogue";
@@ -29,6 +29,15 @@ const smallCatalogue: Catalogue = {
   datastores: [{ name: "postgresql", manager: "postgresql", versions: [{ name: "17", version: "17.10", isDefault: true, image }, { name: "17-next", version: "17.11", image }] }],
 };
 
+/** What a world consists of, beside the settings. */
+interface Parts {
+  db: Awaited<ReturnType<typeof testDatabase>>;
+  clock: ReturnType<typeof movableClock>;
+  random: ReturnType<typeof seededRandom>;
+  cloud: FakeCloud;
+  objects: FakeObjects;
+}
+
 interface WorldOptions {
   /** Where there is no vitest to ask. */
   database?: () => ReturnType<typeof testDatabase>;
@@ -44,13 +53,37 @@ interface WorldOptions {
  * The control plane with a fake cloud, simulated guests and a clock that only moves when work
  * waits. One worker at a time carries the runs, so a seed replays the same course.
  */
-export async function createWorld({ seed: number = 1, catalogue = smallCatalogue, settings = {}, start, database = testDatabase }: WorldOptions = {}) {
+export async function createWorld({ seed = 1, catalogue = smallCatalogue, settings = {}, start, database = testDatabase }: WorldOptions = {}) {
   const db = await database();
   const clock = movableClock(start);
-  const random = seededRandom(number);
+  const random = seededRandom(seed);
   const cloud = createFakeCloud({ random, clock });
-  const config = configOf({ COFFER_MAX_INSTANCES: "1000", COFFER_MAX_VOLUMES_GB: "3000", ...settings });
   const objects = createFakeObjects(clock);
+  const world = worldOf({ db, clock, random, cloud, objects }, settings);
+  await world.asSystem(() => seedCatalogue(catalogue));
+  return {
+    ...world,
+    /**
+     * Notes how everything stands here. Each world that is opened afterwards begins there, and ends the one before; guests
+     * that were made to fail, to wait or to be silent are well in it.
+     */
+    async mark() {
+      const back = await db.mark();
+      const next = Math.floor(random.number() * 2 ** 32);
+      return {
+        async open(): Promise<World> {
+          const other = { clock: movableClock(clock.now()), random: seededRandom(next) };
+          await back();
+          return worldOf({ ...other, db, cloud: cloud.copy(other), objects: objects.copy(other.clock) }, settings);
+        },
+        close: () => db.close(),
+      };
+    },
+  };
+}
+
+function worldOf({ db, clock, random, cloud, objects }: Parts, settings: Record<string, string>) {
+  const config = configOf({ COFFER_MAX_INSTANCES: "1000", COFFER_MAX_VOLUMES_GB: "3000", ...settings });
   const cannot = new Set<JobKind>();
   const held = new Set<JobKind>();
   let silent = false;
@@ -69,8 +102,6 @@ export async function createWorld({ seed: number = 1, catalogue = smallCatalogue
   const tenant: Actor = { kind: "user", userId: "ann", projectId: "p1", roles: ["member"], isAdmin: false };
   const as = <T>(actor: Actor, work: () => Promise<T>) => enter({ db: db.app, actor, clock, random }, work);
   const asSystem = <T>(work: () => Promise<T>) => enter({ db: db.system, actor: system("test"), clock, random }, work);
-
-  await asSystem(() => seedCatalogue(catalogue));
 
   /** That instance, and those that what runs at it has to do with. */
   const concerned = async (id: string) => {
@@ -176,4 +207,4 @@ export async function createWorld({ seed: number = 1, catalogue = smallCatalogue
   };
 }
 
-export type World = Awaited<ReturnType<typeof createWorld>>;
+export type World = ReturnType<typeof worldOf>;

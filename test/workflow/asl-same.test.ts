@@ -7,7 +7,9 @@ import type { Workflow } from "#core/workflow/define";
 import { workflows } from "#core/workflow/index";
 import type { Step } from "#test/support/carriers";
 import { expectSame, type Act, type Trouble } from "#test/support/course";
-import { createWorld, type World } from "#test/support/world";
+import { extent } from "#test/support/extent";
+import { standing, type Stand } from "#test/support/stand";
+import type { World } from "#test/support/world";
 
 /**
  * Every workflow under the same troubles, carried by the runner of one machine and, as a rendered
@@ -45,12 +47,13 @@ function troubles(kind: Kind): Trouble[] {
     { name: "a function that fails before every label", around: (step) => odd(away, step) },
     { name: "answers that are lost", around: (step) => odd((task) => step(task).then(away), step) },
     { name: "a deadline that has passed at the start", first: late },
-    ...forward.map((label) => ({ name: `a deadline that passes after ${label}`, at: after(label, late) })),
-    // A delete can be neither cancelled nor deleted.
-    ...(kind === "destroy" ? [] : forward).flatMap((label) => [
-      { name: `a cancel after ${label}`, at: after(label, cancel) },
-      { name: `a delete after ${label}`, at: after(label, drop) },
-    ]),
+    ...extent(
+      forward.map((label) => [
+        { name: `a deadline that passes after ${label}`, at: after(label, late) },
+        // A delete can be neither cancelled nor deleted.
+        ...(kind === "destroy" ? [] : [{ name: `a cancel after ${label}`, at: after(label, cancel) }, { name: `a delete after ${label}`, at: after(label, drop) }]),
+      ]),
+    ),
     ...(options.rollback ? [{ name: "a cancel, then a crash at every point of the way back", at: { ...crashes, ...after(forward[0] ?? "", cancel) } }] : []),
   ];
 }
@@ -58,14 +61,14 @@ function troubles(kind: Kind): Trouble[] {
 const entered = new Map<Kind, Set<string>>();
 
 describe.each(kinds)("%s", (kind) => {
-  let world: World;
+  let stand: Stand;
   beforeAll(async () => {
-    world = await createWorld();
+    stand = await standing(kind);
   });
-  afterAll(() => world.close());
+  afterAll(() => stand.close());
 
   test.each(troubles(kind))("$name: the machine ends as the runner does, label for label", async (trouble) => {
-    const { executions } = await expectSame(world, kind, trouble);
+    const { executions } = await expectSame(stand, trouble);
     for (const [carried, { states }] of executions) entered.set(carried, new Set([...(entered.get(carried) ?? []), ...states]));
   });
 });

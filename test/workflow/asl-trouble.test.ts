@@ -8,11 +8,16 @@ import { ENDED, MACHINE_SECONDS, NOT_CARRIED, waits } from "#core/workflow/asl";
 import { POLL_CEILING_SECONDS } from "#core/workflow/pace";
 import { workflows } from "#core/workflow/index";
 import { byDocument, byMachine, documentOf, type Step } from "#test/support/carriers";
-import { begun, carry, expectSame, runAt, type Act, type Trouble } from "#test/support/course";
+import { carry, expectSame, runAt, type Act, type Trouble } from "#test/support/course";
 import { execute } from "#test/support/machine";
 import { picture } from "#test/support/picture";
+import { standing, type Stand } from "#test/support/stand";
 import { createWorld, type World } from "#test/support/world";
 
+const stood = async <T>(kind: Kind, work: (stand: Stand) => Promise<T>): Promise<T> => {
+  const stand = await standing(kind);
+  return work(stand).finally(() => stand.close());
+};
 let world: World;
 beforeAll(async () => {
   world = await createWorld();
@@ -85,13 +90,13 @@ const cases: Case[] = [
 ];
 
 test.each(cases)("$kind where $name: the machine ends as the runner does", async ({ kind, outcome, through, ...trouble }) => {
-  const { seen, executions } = await expectSame(world, kind, trouble);
+  const { seen, executions } = await stood(kind, (stand) => expectSame(stand, trouble));
   expect(seen.operations.find((operation) => operation.kind === kind)?.outcome).toBe(outcome);
   expect(executions.get(kind)?.states).toContain(through);
 });
 
 test("a function that fails for good ends the execution, not the run: carried again, it ends as ever", async () => {
-  const id = await begun(world, "create");
+  const id = await world.create();
   const run = await runAt(world, id);
   if (!run) throw new Error("nothing runs");
   let calls = 0;
@@ -110,7 +115,7 @@ test("a function that fails for good ends the execution, not the run: carried ag
 test("a function whose answer does not come in time is called again, and nothing is done twice", async () => {
   const document = structuredClone(documentOf(workflows.create));
   for (const state of Object.values(document.States)) if (state.Type === "Task") state.TimeoutSeconds = 1;
-  const id = await begun(world, "create");
+  const id = await world.create();
   const hung: string[] = [];
   const around = (step: Step): Step => async (task) => {
     const result = await step(task);
@@ -145,7 +150,7 @@ test("what a failed step leaves in an execution's history has no parameters of a
 });
 
 test("a wait of two hours, and the longest an execution may last, stay far under 25,000 events of history", async () => {
-  const id = await begun(world, "create");
+  const id = await world.create();
   await world.db.owner`update operation set deadline = ${new Date(world.clock.now().getTime() + 7_200_000)} where instance_id = ${id}`;
   world.silence(true);
   const execution = (await carry(world, byMachine, id)).get("create");

@@ -1,11 +1,13 @@
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { crashOnce } from "#core/failpoint";
 import type { JobKind } from "#core/guest/protocol";
 import type { Kind } from "#core/operation/index";
 import { workflows } from "#core/workflow/index";
 import type { Workflow } from "#core/workflow/define";
-import { changes, readied, type Change } from "#test/support/changes";
-import { createWorld, type World } from "#test/support/world";
+import { changes, type Change } from "#test/support/changes";
+import { extent } from "#test/support/extent";
+import { standing, type Stand } from "#test/support/stand";
+import type { World } from "#test/support/world";
 
 /** What is told of each kind of operation that ends well: contract §8.5, §8.6. */
 const told: Record<Kind, string[]> = {
@@ -29,10 +31,23 @@ const told: Record<Kind, string[]> = {
 
 /** Crash at every label, at every point around its effect, then go on with another worker. */
 let world: World;
-beforeEach(async () => {
-  world = await createWorld();
-});
-afterEach(() => world.close());
+
+/** Where that kind of operation can begin; every test goes on from there in a world of its own. */
+function from(kind: Kind) {
+  let stand: Stand;
+  beforeAll(async () => {
+    stand = await standing(kind);
+  });
+  beforeEach(async () => {
+    world = await stand.open();
+  });
+  afterAll(() => stand.close());
+  return {
+    begin: (opened: World) => stand.begin(opened),
+    /** The instance for which it will be asked. */
+    before: (opened: World) => opened.row(stand.at ?? ""),
+  };
+}
 
 /** Labels of a rollback run only after a failure: they are the ones from `options.rollback` on. */
 const split = (kind: Kind) => {
@@ -41,16 +56,16 @@ const split = (kind: Kind) => {
   const at = options.rollback ? names.indexOf(options.rollback) : names.length;
   return { forward: names.slice(0, at), back: names.slice(at) };
 };
-const around = (kind: Kind, labels: string[]) => labels.flatMap((label) => ["before", "effect", "committed"].map((when) => `${kind}.${label}.${when}`));
+const around = (kind: Kind, labels: string[]) => extent(labels.map((label) => ["before", "effect", "committed"].map((when) => `${kind}.${label}.${when}`)));
 const points = (kind: Kind) => around(kind, split(kind).forward);
-const rollbackPoints = (Object.keys(changes) as Change[]).flatMap((kind) =>
-  around(kind, split(kind).back).map((point) => [kind, point] as const),
-);
+const turning = (Object.keys(changes) as Change[]).filter((kind) => split(kind).back.length > 0);
 
 describe("create", () => {
+  const stand = from("create");
+
   test.each(points("create"))("survives a crash at %s with one server, one volume and one port, told once", async (point) => {
     const disarm = crashOnce(point);
-    const id = await world.create();
+    const id = await stand.begin(world);
     const { crashes } = await world.drive();
     disarm();
     expect(crashes).toBe(1);
@@ -63,11 +78,11 @@ describe("create", () => {
 });
 
 describe("destroy", () => {
+  const stand = from("destroy");
+
   test.each(points("destroy"))("survives a crash at %s and leaves nothing", async (point) => {
-    const id = await world.create();
-    await world.drive();
     const disarm = crashOnce(point);
-    await world.as(world.tenant, () => changes.destroy(id, world));
+    const id = await stand.begin(world);
     const { crashes } = await world.drive();
     disarm();
     expect(crashes).toBe(1);
@@ -82,12 +97,11 @@ describe("destroy", () => {
 const servers: Partial<Record<Kind, number>> = { create_replica: 2, detach_replica: 3, promote_replica: 3, eject_source: 3 };
 
 describe.each((Object.keys(changes) as Change[]).filter((kind) => kind !== "destroy"))("%s", (kind) => {
+  const stand = from(kind);
+
   test.each(points(kind))("survives a crash at %s and ends as without it", async (point) => {
-    const made = await world.create();
-    await world.drive();
-    const at = await readied(kind, made, world);
     const disarm = crashOnce(point);
-    const id = (await world.as(world.tenant, () => changes[kind](at, world))) ?? at;
+    const id = await stand.begin(world);
     const { crashes } = await world.drive();
     disarm();
     expect(crashes).toBe(1);
@@ -113,21 +127,20 @@ const spoilers: Partial<Record<Kind, JobKind>> = { resize_flavor: "configure", u
 const after: Partial<Record<Kind, object>> = { promote_replica: { serverState: "SHUTDOWN" }, eject_source: { task: "EJECTING_ERROR", serverState: "SHUTDOWN" } };
 
 test("every workflow with a rollback is crashed in it", () => {
-  expect([...new Set(rollbackPoints.map(([kind]) => kind))].sort()).toEqual(Object.keys(spoilers).sort());
+  expect(turning.toSorted()).toEqual(Object.keys(spoilers).sort());
 });
 
-describe("rollback", () => {
-  test.each(rollbackPoints)("of %s survives a crash at %s and ends in the old shape, with its quota and the first cause", async (kind, point) => {
-    const made = await world.create();
-    await world.drive();
-    const id = await readied(kind, made, world);
-    const before = await world.row(id);
+describe.each(turning)("rollback of %s", (kind) => {
+  const stand = from(kind);
+  const { back } = split(kind);
+
+  test.each(around(kind, back))("survives a crash at %s and ends in the old shape, with its quota and the first cause", async (point) => {
     const spoiler = spoilers[kind];
     if (!spoiler) throw new Error(`nothing is known to make ${kind} fail`);
     world.cannot.add(spoiler);
     const disarm = crashOnce(point);
-    await world.as(world.tenant, () => changes[kind](id, world));
-    const back = split(kind).back;
+    const { flavorId, volumeGb, replicaOf } = await stand.before(world);
+    const id = await stand.begin(world);
     // The guest recovers once the run is on its way back.
     await world.drive({ until: async () => (await world.running()).some(({ label }) => back.includes(label)) });
     world.cannot.clear();
@@ -135,14 +148,14 @@ describe("rollback", () => {
     disarm();
     expect(crashes).toBe(1);
     const row = await world.row(id);
-    expect(row).toMatchObject({ task: "NONE", serverState: "ACTIVE", flavorId: before.flavorId, volumeGb: before.volumeGb, replicaOf: before.replicaOf, ...after[kind] });
+    expect(row).toMatchObject({ task: "NONE", serverState: "ACTIVE", flavorId, volumeGb, replicaOf, ...after[kind] });
     expect(row.faultMessage).toContain(`the guest cannot ${spoiler}`);
     const run = (await world.operations(id)).find((one) => one.kind === kind);
     expect(run).toMatchObject({ outcome: "failed" });
     const [start = ""] = told[kind];
     expect(await world.events(id)).toEqual([...told.create, start, start.replace(".start", ".error")]);
     const count = servers[kind] ?? 1;
-    expect(world.cloud.all().servers.map(({ flavorId }) => flavorId)).toEqual(Array.from({ length: count }, () => before.flavorId));
+    expect(world.cloud.all().servers.map((one) => one.flavorId)).toEqual(Array.from({ length: count }, () => flavorId));
     expect(await world.usage()).toMatchObject({ instances: count, ram: count * 512, volumes: count });
   });
 });

@@ -41,17 +41,28 @@ export interface FakeCloud {
   /** What exists in truth, past every lag and fault. */
   all(): { servers: FakeServer[]; volumes: FakeVolume[]; ports: FakePort[] };
   inject(fault: Fault): void;
+  /** Another cloud with the same resources, which goes its own way from here; faults and guests stay behind. */
+  copy(options: FakeOptions): FakeCloud;
+}
+
+interface Tables {
+  servers: Table<FakeServer>;
+  volumes: Table<FakeVolume>;
+  ports: Table<FakePort>;
+  addresses: number;
 }
 
 /** A cloud in memory, as unreliable as asked for. The same random and the same calls give the same course. */
-export function createFakeCloud(options: FakeOptions): FakeCloud {
+export const createFakeCloud = (options: FakeOptions): FakeCloud => cloudOf(options);
+
+function cloudOf(options: FakeOptions, from?: Tables): FakeCloud {
   const { random, clock, activeAfterMs = 0, visibleAfterMs = 0 } = options;
   const faults = new Faults(options);
-  const servers = new Table<FakeServer>(clock, visibleAfterMs);
-  const volumes = new Table<FakeVolume>(clock, visibleAfterMs);
-  const ports = new Table<FakePort>(clock, visibleAfterMs);
+  const servers = new Table(clock, visibleAfterMs, from?.servers);
+  const volumes = new Table(clock, visibleAfterMs, from?.volumes);
+  const ports = new Table(clock, visibleAfterMs, from?.ports);
   const guests = new Map<string, FakeGuest>();
-  let addresses = 0;
+  let addresses = from?.addresses ?? 0;
 
   const base = (name: string): Resource => ({ id: random.uuid(), name, createdAt: clock.now() });
   const holder = (volumeId: string) => servers.all().find((one) => one.spec.volumeId === volumeId);
@@ -183,6 +194,7 @@ export function createFakeCloud(options: FakeOptions): FakeCloud {
     },
     all: () => ({ servers: servers.all(), volumes: volumes.all(), ports: ports.all() }),
     inject: (fault) => faults.inject(fault),
+    copy: (other) => cloudOf(other, { servers, volumes, ports, addresses }),
   };
 }
 

@@ -4,10 +4,17 @@ import type { Container, ObjectInfo, ObjectStore } from "#core/driver/objectstor
 
 const byBytes = (a: string, b: string) => Buffer.compare(Buffer.from(a), Buffer.from(b));
 
+export interface FakeObjects extends ObjectStore {
+  /** Another store with the same objects, which goes its own way from here. */
+  copy(clock: Clock): FakeObjects;
+}
+
+type Containers = Map<string, Map<string, { info: ObjectInfo; bytes: Buffer }>>;
+
 /** An object store in memory. */
-export function createFakeObjects(clock: Clock): ObjectStore {
-  const containers = new Map<string, Map<string, { info: ObjectInfo; bytes: Buffer }>>();
-  let lastUs = 0;
+export const createFakeObjects = (clock: Clock): FakeObjects => storeOf(clock, new Map(), 0);
+
+function storeOf(clock: Clock, containers: Containers, lastUs: number): FakeObjects {
   const keyOf = ({ projectId, name }: Container) => JSON.stringify([projectId, name]);
   const find = (at: Container, name: string) => {
     const found = containers.get(keyOf(at))?.get(name);
@@ -44,5 +51,7 @@ export function createFakeObjects(clock: Clock): ObjectStore {
     async remove(at, name) {
       containers.get(keyOf(at))?.delete(name);
     },
+    // What was put is never changed.
+    copy: (other) => storeOf(other, new Map([...containers].map(([key, objects]) => [key, new Map(objects)])), lastUs),
   };
 }

@@ -9,13 +9,15 @@ interface Row<R> {
 
 /** The fake's resources of one kind: names repeat, and lists may show the past. */
 export class Table<R extends Resource> {
-  readonly #rows = new Map<string, Row<R>>();
+  readonly #rows: Map<string, Row<R>> = new Map<string, Row<R>>();
   readonly #clock: Clock;
   readonly #visibleAfterMs: number;
 
-  constructor(clock: Clock, visibleAfterMs: number) {
+  /** `from`: a table whose rows this one begins with, as copies. */
+  constructor(clock: Clock, visibleAfterMs: number, from?: Table<R>) {
     this.#clock = clock;
     this.#visibleAfterMs = visibleAfterMs;
+    if (from) this.#rows = structuredClone(from.#rows);
   }
 
   insert(value: R): R {

@@ -50,6 +50,12 @@ export async function insertedLsn(sql: Sql): Promise<bigint> {
   return lsnOf(row?.lsn ?? "0/0");
 }
 
+/** Size of the header of a segment's first page (XLogLongPageHeaderData, aligned): behind it the next record will begin. */
+const HEADER_BYTES = 40n;
+
+/** Where the last record before this position ended. In a segment that holds no record yet, that is where the segment begins. */
+const written = (lsn: bigint): bigint => (lsn % SEGMENT_BYTES === HEADER_BYTES ? lsn - HEADER_BYTES : lsn);
+
 /** Where WAL ends; `quiet` is the next transaction's number where none that has one is open. */
 export async function positionOf(sql: Sql): Promise<Position> {
   const [row] = await sql<{ system: string; at: string; lsn: string; timeline: number; low: string; high: string }[]>`
@@ -57,5 +63,5 @@ export async function positionOf(sql: Sql): Promise<Position> {
            ('x' || substr(pg_walfile_name(l), 1, 8))::bit(32)::int as timeline, pg_snapshot_xmin(s)::text as low, pg_snapshot_xmax(s)::text as high
     from pg_control_system() c, pg_current_wal_insert_lsn() l, pg_current_snapshot() s`;
   if (!row) throw new Error("the server does not tell where its WAL ends");
-  return { systemIdentifier: row.system, timeline: row.timeline, at: row.at, lsn: lsnOf(row.lsn), quiet: row.low === row.high ? row.high : undefined };
+  return { systemIdentifier: row.system, timeline: row.timeline, at: row.at, lsn: written(lsnOf(row.lsn)), quiet: row.low === row.high ? row.high : undefined };
 }
