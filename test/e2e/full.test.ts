@@ -149,6 +149,15 @@ test.runIf(await imagesWork())("a server that ended for want of room for WAL com
   expect(await ann()`select n from t`).toEqual([{ n: 1 }]);
   expect(await refusal(ann()`insert into t values (2)`)).toBe("25006");
   expect(await readdir(volume)).not.toContain("reserve");
+  // Its WAL has the room of what it had before, however much those write who insist: a checkpoint follows when they are cut off.
+  await rig.inside("app", async (sql) => {
+    for (let count = 0; count < 60; count++) {
+      for (let mb = 0; mb < 4; mb++) await sql`select pg_logical_emit_message(false, 'x', repeat('x', 1000000))`;
+      await sql`checkpoint`;
+    }
+  });
+  expect(await ann()`select n from t`).toEqual([{ n: 1 }]);
+  expect(await rig.engine.physical?.lost()).toBe(true);
 
   await Promise.all([rm(filler), rm(join(rig.pgdata, "filler"))]);
   await rig.engine.limitWrites("open");

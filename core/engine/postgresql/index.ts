@@ -1,3 +1,4 @@
+import { rm } from "node:fs/promises";
 import { systemClock, type Clock } from "#core/clock";
 import { writeLimits, type Engine, type Health, type Machine, type Settings } from "#core/engine/engine";
 import { AppError, badRequest, describe } from "#core/error";
@@ -35,6 +36,8 @@ export { adoptVolume, prepareVolume } from "#core/engine/postgresql/volume";
 const EXTENSIONS = "postgresql_extensions";
 const answerMs = 3_000;
 const reloadMs = 10_000;
+/** For PostgreSQL to hand over some dozens of segments; it waits a second after each attempt that fails. */
+const relieveMs = 30_000;
 
 /** PostgreSQL on one machine, as the agent drives it. `version` is the datastore version's name, e.g. `17`. */
 export function createPostgresql(machine: Machine, version: string, clock: Clock = systemClock): Engine {
@@ -50,7 +53,7 @@ export function createPostgresql(machine: Machine, version: string, clock: Clock
   async function configure(settings: Settings): Promise<void> {
     volumeGb = settings.volumeGb;
     isFull = settings.logs?.includes(generalLog) ?? false;
-    await place(files.access, accessText(settings.cidrs, settings.tlsMode, settings.members), readable(machine));
+    await admit(settings, settings.cidrs);
     await place(files.replication, replicationText(files, settings), readable(machine));
     // Every session says in the log that an included file is missing.
     for (const later of [files.tls, files.guard]) if (!(await glance(later))) await place(later, "", readable(machine));
@@ -58,6 +61,9 @@ export function createPostgresql(machine: Machine, version: string, clock: Clock
     await spool.placeSpool(machine, files, settings);
     await place(files.settings, settingsText(machine, files, settings, files.overrides), readable(machine));
   }
+
+  /** Tenants come in from these networks. */
+  const admit = ({ tlsMode, members }: Settings, cidrs: Settings["cidrs"]) => place(files.access, accessText(cidrs, tlsMode, members), readable(machine));
 
   /** Resolves when new sessions come under the settings on disk: the postmaster has read them then, access rules and certificate too. */
   async function reload(): Promise<void> {
@@ -80,7 +86,7 @@ export function createPostgresql(machine: Machine, version: string, clock: Clock
     if (!runs) await privateDirectory(machine.runDirectory, user);
     await configure(settings);
     if (!runs && settings.standby) await raiseSignal(machine, files);
-    await serve();
+    await serve(settings);
     if (runs) await reload();
     await establish(connections);
   }
@@ -92,15 +98,24 @@ export function createPostgresql(machine: Machine, version: string, clock: Clock
     if ((await server.pid()) !== undefined) await reload();
   }
 
-  /** A server that finds no room for WAL is given what was set aside for it, and nobody may write then. */
-  async function serve(): Promise<void> {
+  /**
+   * A server that finds no room for WAL is given what was set aside for it, and nobody may write then. Tenants come in when it has
+   * got rid of its old WAL, and does with the room that this had: one that insists on writing would have the server end again.
+   */
+  async function serve(settings: Settings): Promise<void> {
     try {
       await server.start();
     } catch (error) {
       if (!describe(error).includes("No space left on device") || !(await spend(files.reserve))) throw error;
       log.error("the volume is full: the server starts with what was set aside", { error: describe(error) });
       await placeIfNew(files.guard, guardText("closed"), readable(machine));
+      await place(files.yields, "", readable(machine));
+      await admit(settings, []);
       await server.start();
+      if (!(await eventually(async () => !(await spool.isBehind(files)), relieveMs, clock))) log.warn("old WAL is not given up");
+      await connections.main((sql) => sql`checkpoint`);
+      await admit(settings, settings.cidrs);
+      await reload();
     }
   }
 
@@ -170,7 +185,10 @@ export function createPostgresql(machine: Machine, version: string, clock: Clock
     async limitWrites(writes) {
       await mustBeInitialised();
       // Given back for a start only: while the server runs, whoever fills the volume would have it before WAL does.
-      if (writes === "open" && (await meter.isOwn())) await setAside(files.reserve);
+      if (writes === "open" && (await meter.isOwn())) {
+        await setAside(files.reserve);
+        await rm(files.yields, { force: true });
+      }
       const runs = (await server.pid()) !== undefined;
       const before = runs ? await inForce(connections) : undefined;
       const stricter = before !== undefined && writeLimits.indexOf(writes) > writeLimits.indexOf(before);

@@ -37,6 +37,8 @@ export const layout = (volume: string) => ({
   signal: join(volume, "pgdata", "standby.signal"),
   /** WAL that waits to be archived; the server's. */
   spool: join(volume, "wal"),
+  /** While it is there WAL that finds no room in the spool is given up. */
+  yields: join(volume, "conf", "yields"),
   archiveScript: join(volume, "conf", "archive.sh"),
   /** Archived WAL for a server that replays. */
   feed: join(volume, "feed"),

@@ -70,12 +70,14 @@ trove, project = login(os.environ['OS_USERNAME'], os.environ['OS_PASSWORD'])
 admin, _ = login('admin', os.environ['ADMIN_PASSWORD'])
 
 
+def well(instance):
+    row = trove.instances.get(instance.id)
+    assert row.status != 'ERROR', row.to_dict()
+    return row.status == 'ACTIVE' and row.operating_status == 'HEALTHY'
+
+
 def healthy():
-    def looks():
-        row = trove.instances.get(one.id)
-        assert row.status != 'ERROR', row.to_dict()
-        return row.status == 'ACTIVE' and row.operating_status == 'HEALTHY'
-    until('the instance to be healthy', looks)
+    until('the instance to be healthy', lambda: well(one))
 
 
 # The catalogue.
@@ -235,10 +237,20 @@ for method, rest in ((trove.security_groups.list, []), (trove.security_groups.ge
     refused(404, method, *rest)
 elsewhere['security_group_rules.list'] = 'does nothing'
 
-# Not offered yet: what answers anything else needs a case above.
-refused(501, trove.instances.create, 'r1', replica_of=one)
+# Replica sets.
 refused(400, trove.instances.promote_to_replica_source, one)
 refused(400, trove.instances.eject_replica_source, one)
+replica = trove.instances.create('r1', replica_of=one)
+until('the replica to serve', lambda: well(replica))
+assert trove.instances.get(replica.id).replica_of['id'] == one.id
+assert [each['id'] for each in trove.instances.get(one.id).replicas] == [replica.id]
+trove.instances.promote_to_replica_source(replica)
+until('the places to be changed', lambda: well(replica) and well(one) and trove.instances.get(one.id).replica_of['id'] == replica.id)
+# Of a source that is well.
+refused(400, trove.instances.eject_replica_source, replica)
+trove.instances.update(one, detach_replica_source=True)
+until('the replica to be on its own', lambda: well(one) and not hasattr(trove.instances.get(one.id), 'replica_of'))
+trove.instances.delete(replica)
 
 # The end.
 two = admin.instances.create('lib3', flavor_id='1', volume={'size': 1})

@@ -28,11 +28,18 @@ export const spoolKb = ({ volumeGb }: Pick<Settings, "volumeGb">) => Math.min(Ma
  */
 const leaveKb = 48 * 1024;
 
-/** $1: path, $2: name. Exits 0 when the segment waits in the spool, or is given up because that is full; 1 while the volume has no room for it. */
-const script = (spool: string, mostKb: number) => `set -e
+/**
+ * $1: path, $2: name. Exits 0 when the segment waits in the spool, or is given up because that is full; 1 while the volume has no room for it.
+ * Where a server has ended for want of room it is given up then too: one that keeps its WAL would end so again.
+ */
+const script = ({ spool, yields }: Layout, mostKb: number) => `set -e
 spool=${word(spool)}
 free=$(df -Pk "$spool" | tail -n 1 | tr -s ' ' | cut -d ' ' -f 4)
 if [ "$free" -lt ${leaveKb} ]; then
+  if [ -e ${word(yields)} ]; then
+    echo "$2" > "$spool/lost"
+    exit 0
+  fi
   echo "the volume has no room for $2 to wait in: $free kB" >&2
   exit 1
 fi
@@ -50,7 +57,7 @@ export async function placeSpool(machine: Machine, files: Layout, settings: Sett
   await mkdir(files.spool, { recursive: true, mode: 0o700 });
   await chmod(files.spool, 0o700);
   if (asRoot() && machine.engineUser) await chown(files.spool, machine.engineUser.uid, machine.engineUser.gid);
-  await placeIfNew(files.archiveScript, script(files.spool, spoolKb(settings)), readable(machine));
+  await placeIfNew(files.archiveScript, script(files, spoolKb(settings)), readable(machine));
 }
 
 /** What waits, in the order in which it was written. */
@@ -83,6 +90,9 @@ export async function* contentOf({ spool }: Layout, { name, size }: Piece): Asyn
 }
 
 export const release = ({ spool }: Layout, { name }: Piece): Promise<void> => rm(join(spool, name), { force: true });
+
+/** Whether WAL waits that the server has not got rid of yet. */
+export const isBehind = async ({ pgdata }: Layout): Promise<boolean> => (await readdir(join(pgdata, "pg_wal", "archive_status"))).some((name) => name.endsWith(".ready"));
 
 /** Whether segments were given up since the last `forget`. */
 export const lost = async ({ spool }: Layout): Promise<boolean> => (await glance(join(spool, "lost"), 64)) !== undefined;
